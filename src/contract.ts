@@ -1,0 +1,387 @@
+/**
+ * Every type that crosses a folder line. No code lives here, so importing it costs nothing and
+ * can never close a circle.
+ *
+ * The flow in types: Message -> Delivery -> Event -> Rows -> scores -> Verdict -> Outgoing.
+ */
+
+/** Wall clock and sleep come in by argument, so that every test can run in virtual time. */
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+  /** Resolves after `ms`, or at once (without an error) when `signal` aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+// ---------------------------------------------------------------- transport
+
+/** One message as the transport gave it. The payload is never changed by anyone. */
+export interface Message {
+  /** The configured name of the source that read it. */
+  readonly source: string;
+  readonly topic: string;
+  /** Kafka key as UTF-8; null where the transport has none. */
+  readonly key: string | null;
+  readonly payload: Uint8Array;
+  /** Kafka headers or MQTT 5 user properties, names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The broker's or the arrival time, ms since the epoch. */
+  readonly at: number;
+  /** A position that names this message for ever (Kafka `topic/partition/offset`, file `path#n`); '' where the transport has none. */
+  readonly position: string;
+  /** The label a file carries beside the event (files only). Never a feature. */
+  readonly label?: string;
+}
+
+/**
+ * done: the verdict or the dead letter is safe, acknowledge.
+ * retry: it is not; do not acknowledge, let the transport deliver it again.
+ */
+export type Outcome = 'done' | 'retry';
+
+/** A message on loan from its source. `settle` is called exactly once, in any order between deliveries. */
+export interface Delivery {
+  readonly message: Message;
+  settle(outcome: Outcome): void;
+}
+
+export type Health = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+
+/**
+ * Reads from one place. Deliveries come in arrival order in small arrays; pulling is the back-pressure:
+ * while nobody pulls, a source holds at most its own bounded prefetch.
+ * When `signal` aborts, `read` ends soon; acknowledgements of what was already handed out still
+ * work until `close`, which flushes them. Unsettled deliveries are redelivered by the transport later.
+ */
+export interface Source {
+  readonly name: string;
+  read(signal: AbortSignal): AsyncIterable<readonly Delivery[]>;
+  /** ok only while connected and really consuming: a silently dead consumer is not ok. */
+  health(): Health;
+  close(): Promise<void>;
+}
+
+/** A message to publish. */
+export interface Outgoing {
+  readonly topic: string;
+  /** Kafka key; ignored by MQTT. */
+  readonly key: string | null;
+  readonly payload: Uint8Array | string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** MQTT retained flag; on Kafka the topic's own policy rules. */
+  readonly retain?: boolean;
+}
+
+/** Writes to one place. */
+export interface Sink {
+  readonly name: string;
+  /**
+   * Resolves when the broker has confirmed every message of the batch. Rejects with a SluiceError
+   * whose `retry` says whether trying again can help; after a rejection any part of the batch
+   * may or may not have arrived (at least once).
+   */
+  publish(batch: readonly Outgoing[]): Promise<void>;
+  health(): Health;
+  close(): Promise<void>;
+}
+
+// ---------------------------------------------------------------- events
+
+/** What a decoder makes of a message. */
+export interface Event {
+  /** Identity as interface.md defines it; the same for every redelivery. */
+  readonly id: string;
+  /** True where the identity is a digest, which cannot tell equal messages apart. */
+  readonly weak: boolean;
+  readonly device: string;
+  /** The event's own time, ms since the epoch (the message's where it has none). */
+  readonly at: number;
+  /** Other names feedback may use: `mid:<message-id>` and `raw:<sha256 hex of the payload>` for mail. */
+  readonly aliases: readonly string[];
+  readonly body: MailBody | ReadingBody;
+}
+
+/** One text of a mail, decoded. `hidden` marks HTML text a reader does not see. */
+export interface MailText {
+  readonly text: string;
+  readonly type: 'plain' | 'html';
+}
+
+/** A decoded mail. Everything is derived from the raw bytes; broken mail yields what is readable. */
+export interface MailBody {
+  readonly kind: 'mail';
+  readonly raw: Uint8Array;
+  /** In order of appearance: lower-case name, value unfolded and RFC 2047 decoded. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** Visible texts of the text parts, in order. */
+  readonly texts: readonly MailText[];
+  readonly links: readonly { readonly shown: string; readonly target: string }[];
+  readonly attachments: readonly { readonly type: string; readonly name: string; readonly size: number }[];
+}
+
+/** One reading of declared fields. */
+export interface ReadingBody {
+  readonly kind: 'reading';
+  /** By declared order; NaN where missing or invalid. Categories are in `categories`. */
+  readonly values: Float64Array;
+  /** By declared order; null where missing or the field is not a category. */
+  readonly categories: readonly (string | null)[];
+}
+
+// ---------------------------------------------------------------- rows
+
+/**
+ * A batch of feature rows: sparse part in CSR form, dense part row-major beside it. The arrays may be longer than used.
+ * `indptr` has count + 1 entries; row i owns indices/values [indptr[i], indptr[i+1]);
+ * its dense part is dense[i * denseDims, (i + 1) * denseDims).
+ * Sparse indices are < the feature space's `dims`; values are finite. Dense values may be NaN: missing.
+ */
+export interface Rows {
+  readonly count: number;
+  readonly indptr: Uint32Array;
+  readonly indices: Uint32Array;
+  readonly values: Float32Array;
+  readonly denseDims: number;
+  readonly dense: Float32Array;
+}
+
+// ---------------------------------------------------------------- models
+
+/** What a model must know about its input and output, fixed for its life. */
+export interface ModelShape {
+  /** Number of sparse buckets (a power of two, 0 where there are none). */
+  readonly dims: number;
+  readonly denseDims: number;
+  /** >= 2 */
+  readonly classes: number;
+}
+
+/**
+ * A model in the native core. Calls run strictly in the order made (one strand a model); arrays
+ * passed in must not be changed until the promise settles.
+ */
+export interface Model {
+  readonly kind: string;
+  readonly shape: ModelShape;
+  readonly backend: string;
+  /** Bytes held by weights and state. */
+  readonly bytes: number;
+  /** Probabilities, row-major count x classes. Does not change the model. */
+  score(rows: Rows): Promise<Float32Array>;
+  /** Learns the rows one after the other. labels[i] in [0, classes) or -1: skip. weights default 1. */
+  learn(rows: Rows, labels: Int32Array, weights?: Float32Array): Promise<void>;
+  /**
+   * Runs a schedule over the rows in one call: an entry e >= 0 scores row e, an entry e < 0 learns row ~e
+   * (with labels[~e], -1 skips). Returns count x classes; rows never scored are NaN.
+   * Without a schedule: score 0, learn 0, score 1, learn 1, … (prequential).
+   */
+  step(rows: Rows, labels: Int32Array, weights?: Float32Array, schedule?: Int32Array): Promise<Float32Array>;
+  /** Versioned, little-endian, checksummed bytes; loading them gives the same bits. */
+  save(): Promise<Uint8Array>;
+  close(): void;
+}
+
+export interface BackendInfo {
+  readonly name: string;
+  readonly ok: boolean;
+  /** In words: the instruction set that was chosen, or why it cannot be used. */
+  readonly detail: string;
+}
+
+export interface Engine {
+  /** The one `auto` chose. */
+  readonly backend: string;
+  readonly backends: readonly BackendInfo[];
+  create(kind: string, shape: ModelShape, options: Readonly<Record<string, number>>, seed: number): Model;
+  /** Throws SluiceError MODEL_CORRUPT | MODEL_VERSION. */
+  load(bytes: Uint8Array): Model;
+}
+
+// ---------------------------------------------------------------- state
+
+/** One scored event as the join store keeps it until its label comes. */
+export interface JoinedRow {
+  readonly id: string;
+  readonly device: string;
+  readonly at: number;
+  readonly features: string;
+  /** Exactly one row, standing alone (safe to keep). */
+  readonly rows: Rows;
+  /** Probabilities given at verdict time. */
+  readonly scores: Float32Array;
+  /** Label index of the verdict, -1 while the task was still learning. */
+  readonly predicted: number;
+  readonly model: string;
+}
+
+/** A batch handed to the join store. The store copies what it needs before `put` returns. */
+export interface JoinBatch {
+  readonly task: string;
+  readonly features: string;
+  readonly model: string;
+  readonly rows: Rows;
+  readonly events: readonly Event[];
+  readonly scores: Float32Array;
+  readonly classes: number;
+  readonly predicted: Int32Array;
+}
+
+/** One label as it was learned: the truth that a model is the fold of. */
+export interface JournalEntry {
+  /** Rising, unique in the store; given by the store. */
+  readonly seq: number;
+  readonly task: string;
+  readonly event: string;
+  readonly device: string;
+  /** Label index; -1 records a withdrawal (label: null). */
+  readonly label: number;
+  readonly weight: number;
+  readonly origin: string;
+  /** When the label was given, ms. */
+  readonly at: number;
+  /** The seq of the entry for the same event that this one replaces, 0 for none. */
+  readonly supersedes: number;
+  readonly joined: JoinedRow;
+}
+
+export interface DeadLetter {
+  readonly id: string;
+  readonly task: string;
+  readonly code: string;
+  readonly message: string;
+  readonly receivedAt: number;
+  /** The original, whole. */
+  readonly original: Message;
+}
+
+// ---------------------------------------------------------------- components
+
+/** What every source and sink gets from the process that opens it. */
+export interface IoContext {
+  readonly site: string;
+  readonly clock: Clock;
+  readonly telemetry: import('./telemetry.ts').Telemetry;
+  /** Bounds of what a source may hold unsettled (prefetch included). */
+  readonly maxInFlight: number;
+  readonly maxInFlightBytes: number;
+}
+
+/** One transport, declared once: options (zod, with descriptions), and how to open each side. */
+export interface Transport<SourceOptions, SinkOptions> {
+  readonly summary: string;
+  readonly source: {
+    readonly options: import('zod').ZodType<SourceOptions>;
+    open(name: string, options: SourceOptions, context: IoContext): Source;
+  };
+  /** null where nothing can be published (files). */
+  readonly sink: {
+    readonly options: import('zod').ZodType<SinkOptions>;
+    open(name: string, options: SinkOptions, context: IoContext): Sink;
+    /** The topic of `what` (verdict, dead, feedback, metrics, …) of a task by this transport's naming. */
+    topic(site: string, task: string, what: string): string;
+    /** A source on these topics of the same broker, in a session or group of this gateway's own, reading from the start of what the broker kept for it. */
+    openFeedback(name: string, options: SinkOptions, topics: readonly string[], context: IoContext): Source;
+  } | null;
+}
+
+// ---------------------------------------------------------------- the store
+
+/** Keeps scored events until their label comes. Oldest out by age and bytes; evictions are counted. */
+export interface JoinStore {
+  /** Copies the batch before it returns; `find` sees it at once; resolves when it is durable. */
+  put(batch: JoinBatch): Promise<void>;
+  /** By event id or by an alias (`mid:…`, `raw:…`); the newest where one was delivered twice. */
+  find(task: string, name: string): JoinedRow | null;
+  /** Every event of a device with from <= at <= to, oldest first, at most `limit`. */
+  span(task: string, device: string, from: number, to: number, limit: number): JoinedRow[];
+}
+
+/** The labels of a task in the order in which they are learned. */
+export interface Journal {
+  /** Appends durably and in order; gives seq, and fills `supersedes` from the event's newest entry. */
+  append(entries: readonly Omit<JournalEntry, 'seq' | 'supersedes'>[]): Promise<JournalEntry[]>;
+  /** The newest entry of an event, withdrawals included. */
+  labelOf(task: string, event: string): { readonly seq: number; readonly label: number } | null;
+  /**
+   * Effective entries (not superseded, not withdrawals) with seq > after, in order; `through` is the last seq
+   * looked at (read again from there), equal to `after` at the end.
+   */
+  read(
+    task: string,
+    after: number,
+    limit: number,
+  ): { readonly entries: JournalEntry[]; readonly through: number };
+}
+
+/** A model and what belongs to it, as of a journal position. */
+export interface Snapshot {
+  readonly task: string;
+  /** Every effective entry with seq <= journal is in it. */
+  readonly journal: number;
+  /** Labels learned in all. */
+  readonly labels: number;
+  readonly at: number;
+  /** By name: model, quality, … */
+  readonly parts: Readonly<Record<string, Uint8Array>>;
+}
+
+export interface Snapshots {
+  /** One transaction. Keeps a few older ones, geometrically spaced, so that recent labels can be taken back. */
+  save(snapshot: Snapshot): Promise<void>;
+  /** The newest with journal <= atMost (default: the newest of all); null where there is none. */
+  newest(task: string, atMost?: number): Snapshot | null;
+  /** Removes those with journal > seq. */
+  dropAfter(task: string, seq: number): Promise<void>;
+  /** The journal position of the oldest kept snapshot: labels at or before it cannot be taken back. 0 where the journal is whole. */
+  oldest(task: string): number;
+}
+
+/** Feedback that came before its event. Bounded by count and age. */
+export interface WaitingFeedback {
+  put(task: string, names: readonly string[], feedback: string, at: number): Promise<void>;
+  /** Takes out all that waits under any of the names; cheap when nothing waits. */
+  take(task: string, names: readonly string[]): string[];
+  /** Takes out what is older than `before`; returns how many. */
+  expire(before: number): number;
+  readonly size: number;
+}
+
+/** Messages on their way to a sink that is away. First in, first out per sink. */
+export interface Outbox {
+  /** Durable when it resolves. Rejects with STORE_FULL where `whenFull` is block. */
+  append(sink: string, messages: readonly Outgoing[]): Promise<void>;
+  /** The oldest, at most so many and so large (at least one, if any); `through` names the last for `remove`. */
+  peek(
+    sink: string,
+    maxMessages: number,
+    maxBytes: number,
+  ): { readonly messages: Outgoing[]; readonly through: number };
+  remove(sink: string, through: number): Promise<void>;
+  size(sink: string): { readonly messages: number; readonly bytes: number };
+}
+
+export interface DeadLetters {
+  /** Durable when it resolves to the letter's id (rising). */
+  put(letters: readonly Omit<DeadLetter, 'id'>[]): Promise<string[]>;
+  /** Newest first. */
+  list(options?: { task?: string; limit?: number }): DeadLetter[];
+  get(id: string): DeadLetter | null;
+  drop(ids: readonly string[]): Promise<number>;
+  /** Marks letters to be put through the flow again by the (running or next) gateway. */
+  markReplay(ids: readonly string[]): Promise<number>;
+  /** Takes out what is marked. The caller puts back what dies again. */
+  takeReplays(limit: number): Promise<DeadLetter[]>;
+}
+
+export interface Store {
+  readonly join: JoinStore;
+  readonly journal: Journal;
+  readonly snapshots: Snapshots;
+  readonly waiting: WaitingFeedback;
+  readonly outbox: Outbox;
+  readonly dead: DeadLetters;
+  /** Drops what is over its limits in age and bytes; called every minute or so. */
+  sweep(): Promise<void>;
+  health(): Health;
+  close(): Promise<void>;
+}

@@ -1,0 +1,122 @@
+/**
+ * The one error class and the one table of codes. A code is for ever: users match on it. The table
+ * gives docs/errors.md, exit codes and whether a retry can help.
+ */
+
+interface ErrorRow {
+  /** One sentence that says what to do. */
+  readonly help: string;
+  /** Whether the same call may succeed later without a change by a person. */
+  readonly retry: boolean;
+  /** Process exit code where it ends a command. */
+  readonly exit: 1 | 2 | 78;
+}
+
+const row = (help: string, retry = false, exit: 1 | 2 | 78 = 1): ErrorRow => ({ help, retry, exit });
+
+export const errorTable = {
+  // configuration and use
+  USAGE: row('Check the command line against `sluice VERB --help`.', false, 2),
+  CONFIG_INVALID: row('Mend the configuration; `sluice lint -c FILE` names every place.', false, 78),
+  CONFIG_UNREADABLE: row('Check that the configuration file exists and can be read.', false, 78),
+  INPUT_NOT_FOUND: row('Check the path that was given.', false, 1),
+  INPUT_INVALID: row(
+    'Check the format of the input; --format names it where it cannot be guessed.',
+    false,
+    1,
+  ),
+  // dead letters: the input cannot be used, the process goes on
+  DECODE_EMPTY: row('The payload is empty; check the sender.'),
+  DECODE_TOO_LARGE: row('The payload exceeds the limit of its decoder; raise the limit if it is legitimate.'),
+  DECODE_JSON: row('The payload is not valid JSON (RFC 8259); check the sender.'),
+  DECODE_SHAPE: row('The JSON is valid but has not the declared shape; check `fields` against the payload.'),
+  DECODE_TYPE: row('A required field has another type than declared; check `fields` and the sender.'),
+  DECODE_DEPTH: row('The nesting is deeper than the limit.'),
+  DECODE_PARTS: row('The mail has more parts than the limit.'),
+  DECODE_HEADERS: row('The header section is larger than the limit.'),
+  DECODE_MAIL: row('The bytes are not a mail: no header line was found.'),
+  DECODE_CRASHED: row(
+    'Processing this message ended the process three times; inspect it with `sluice dead show`.',
+  ),
+  DECODE_UNEXPECTED: row('The decoder failed in a way it should not; please report it with the dead letter.'),
+  // transport
+  BROKER_UNREACHABLE: row('Check the address, the network and that the broker runs.', true),
+  BROKER_AUTH: row('Check user, password, certificates and access rules of the broker.', true),
+  BROKER_REFUSED: row('The broker refused the message; its reason is in the text.', false),
+  MESSAGE_TOO_LARGE: row(
+    'The message exceeds what the broker takes; raise the limit of the topic or of the sink.',
+  ),
+  PUBLISH_FAILED: row('The sink did not confirm in time; it is tried again.', true),
+  // state
+  STORE_LOCKED: row(
+    'Another process uses this state folder; stop it, or give this one its own `store.path`.',
+    false,
+    1,
+  ),
+  STORE_CORRUPT: row(
+    'The store was damaged and has been set aside; restore a backup or start fresh.',
+    false,
+    1,
+  ),
+  STORE_FULL: row(
+    'The store reached its limit or the disk is full; free space or raise `store` limits.',
+    true,
+  ),
+  STORE_VERSION: row(
+    'The store was written by a newer version; use that version, or another `store.path`.',
+    false,
+    1,
+  ),
+  STORE_FAILED: row('Reading or writing the store failed; check the disk.', true),
+  // model
+  ENGINE_MISSING: row(
+    'The native addon was not found; run `npm start` once, or build it as CONTRIBUTING.md says.',
+  ),
+  MODEL_CORRUPT: row('The model bytes are damaged; fetch or train the model again.'),
+  MODEL_VERSION: row('The model was written by another format version; train it again or update Sluice.'),
+  MODEL_MISMATCH: row('The model does not fit this task: labels, feature version or shape differ.'),
+  MODEL_INPUT: row('The rows handed to the model are not well formed; please report this.'),
+  MODEL_CLOSED: row('The model was closed while it was used.'),
+  MODEL_MEMORY: row('There is not enough memory for the model; choose fewer dimensions.'),
+  // feedback
+  FEEDBACK_INVALID: row('The feedback is not understood; see interface docs for its fields.'),
+  FEEDBACK_LABEL: row('The label is not one of the labels of the task.'),
+  FEEDBACK_TOO_OLD: row(
+    'The label to take back is older than the oldest kept snapshot and cannot be undone.',
+  ),
+  // set-up
+  TOOL_MISSING: row('Install the named tool with the command given.'),
+  INTERNAL: row('This should not happen; please report it.', false, 1),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+export class SluiceError extends Error {
+  readonly code: ErrorCode;
+
+  /** `detail` says what happened, in words, without secrets; the table's help is appended where shown to a person. */
+  constructor(code: ErrorCode, detail: string, options?: { cause?: unknown }) {
+    super(detail, options);
+    this.name = 'SluiceError';
+    this.code = code;
+  }
+
+  get retry(): boolean {
+    return errorTable[this.code].retry;
+  }
+
+  get exit(): number {
+    return errorTable[this.code].exit;
+  }
+
+  get help(): string {
+    return errorTable[this.code].help;
+  }
+}
+
+/** Anything thrown, as a SluiceError: ours pass through, others become `fallback`. */
+export function asSluiceError(error: unknown, fallback: ErrorCode = 'INTERNAL'): SluiceError {
+  if (error instanceof SluiceError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new SluiceError(fallback, text, { cause: error });
+}

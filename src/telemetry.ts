@@ -1,0 +1,177 @@
+/**
+ * The table of signals. One row is a metric and, where it has a level, the log line of the same
+ * happening, so that the two cannot disagree. Normal operation is silent: only rows with a level are
+ * logged, each at most once per LOG_EVERY_MS per label set (what was held back is counted in the next line).
+ *
+ * No global registry: each Telemetry owns its metrics, so two gateways fit in one process.
+ */
+import pino from 'pino';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { SluiceError } from './errors.ts';
+
+const LOG_EVERY_MS = 10_000;
+
+type Level = 'info' | 'warn' | 'error';
+
+interface SignalRow {
+  readonly metric: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly level?: Level;
+}
+
+const counter = <const L extends readonly string[]>(help: string, labels: L, level?: Level) =>
+  ({ metric: 'counter', help, labels, level }) as const;
+const gauge = <const L extends readonly string[]>(help: string, labels: L, level?: Level) =>
+  ({ metric: 'gauge', help, labels, level }) as const;
+const histogram = <const L extends readonly string[]>(help: string, labels: L) =>
+  ({ metric: 'histogram', help, labels, level: undefined }) as const;
+
+export const signals = {
+  // sources and sinks
+  source_connected: counter('A source connected to its broker.', ['source'], 'info'),
+  source_lost: counter('A source lost its broker and reconnects.', ['source'], 'warn'),
+  source_rebuilt: counter('A consumer that had died was rebuilt.', ['source'], 'warn'),
+  sink_connected: counter('A sink connected to its broker.', ['sink'], 'info'),
+  sink_lost: counter('A sink lost its broker and reconnects.', ['sink'], 'warn'),
+  publish_retried: counter('A publish was not confirmed and is tried again.', ['sink'], 'warn'),
+  certificates_reloaded: counter('Certificate files changed and were loaded again.', ['name'], 'info'),
+  // flow
+  messages_received: counter('Messages taken from a source.', ['source']),
+  bytes_received: counter('Payload bytes taken from a source.', ['source']),
+  events: counter('Events decoded.', ['task']),
+  verdicts: counter('Verdicts made, by label (`learning` before the first sufficient model).', [
+    'task',
+    'label',
+  ]),
+  published: counter('Messages confirmed by a sink.', ['sink', 'what']),
+  dead_letters: counter('Messages that became a dead letter, by code.', ['task', 'code'], 'warn'),
+  settled: counter('Messages acknowledged to their source.', ['source']),
+  unrouted: counter('Messages that no task reads; acknowledged and dropped.', ['source'], 'warn'),
+  in_flight_events: gauge('Events taken and not yet settled.', ['task']),
+  in_flight_bytes: gauge('Bytes taken and not yet settled.', ['task']),
+  latency_ms: histogram('From arrival to confirmed verdict, in ms.', ['task']),
+  flow_stopped: counter(
+    'The flow of a task stopped; nothing is acknowledged until it is mended.',
+    ['task'],
+    'error',
+  ),
+  // outbox and store
+  outbox_messages: gauge('Messages waiting in the outbox.', ['sink']),
+  outbox_bytes: gauge('Bytes waiting in the outbox.', ['sink']),
+  outbox_dropped: counter('Messages dropped by the outbox limits.', ['sink'], 'error'),
+  outbox_used: counter('Messages that went to the outbox because the sink was away.', ['sink'], 'warn'),
+  join_evicted: counter('Events dropped from the join store by its limits before a label came.', ['task']),
+  store_set_aside: counter('A damaged store was set aside and a new one begun.', [], 'error'),
+  store_failed: counter('Reading or writing the store failed.', [], 'error'),
+  // learning
+  feedback_received: counter(
+    'Feedback messages, by result (learned, duplicate, corrected, withdrawn, waiting, unmatched, invalid, foreign).',
+    ['task', 'result'],
+  ),
+  labels_learned: counter('Labels learned.', ['task']),
+  model_labels: gauge('Labels in the running model.', ['task']),
+  model_bytes: gauge('Bytes held by the running model.', ['task']),
+  model_rewound: counter('A correction or withdrawal replayed the journal.', ['task'], 'info'),
+  model_ready: counter('A task has a sufficient model and gives labels.', ['task'], 'info'),
+  quality_tested: counter('Verdicts whose true label came.', ['task']),
+  quality_correct: counter('Verdicts whose true label came and agreed.', ['task']),
+  snapshots: counter('Snapshots written.', ['task']),
+  // process
+  config_reloaded: counter('The configuration was reloaded.', [], 'info'),
+  config_refused: counter('A changed configuration was refused; the old one runs on.', [], 'error'),
+  backend_chosen: counter('The backend that runs the models.', ['backend'], 'info'),
+  ready: gauge('1 while sources and sinks are connected and consuming.', []),
+} as const satisfies Record<string, SignalRow>;
+
+export type SignalName = keyof typeof signals;
+type LabelsOf<N extends SignalName> = { readonly [K in (typeof signals)[N]['labels'][number]]: string };
+/** More for the log line; never secrets, never payloads. */
+export type Detail = Readonly<Record<string, string | number | boolean>>;
+
+export interface TelemetryOptions {
+  /** pino level, default `info`; `silent` for tests. */
+  readonly level?: 'silent' | 'error' | 'warn' | 'info' | 'debug';
+  /** Where log lines go; default standard error, so that results own standard output. */
+  readonly destination?: { write(line: string): void };
+}
+
+export class Telemetry {
+  readonly registry = new Registry();
+  readonly #log: pino.Logger;
+  readonly #metrics = new Map<SignalName, Counter | Gauge | Histogram>();
+  readonly #lastLogged = new Map<string, { at: number; held: number }>();
+
+  constructor(options: TelemetryOptions = {}) {
+    this.#log = pino(
+      { level: options.level ?? 'info', base: null, timestamp: pino.stdTimeFunctions.isoTime },
+      (options.destination as pino.DestinationStream | undefined) ??
+        pino.destination({ dest: 2, sync: true }),
+    );
+    for (const [name, row] of Object.entries(signals)) this.#register(name as SignalName, row);
+  }
+
+  #register(name: SignalName, row: SignalRow): void {
+    const common = { help: row.help, labelNames: [...row.labels], registers: [this.registry] };
+    if (row.metric === 'counter')
+      this.#metrics.set(name, new Counter({ name: `sluice_${name}_total`, ...common }));
+    else if (row.metric === 'gauge')
+      this.#metrics.set(name, new Gauge({ name: `sluice_${name}`, ...common }));
+    else {
+      const buckets = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000, 60_000];
+      this.#metrics.set(name, new Histogram({ name: `sluice_${name}`, ...common, buckets }));
+    }
+  }
+
+  /** Adds to a counter (and logs, where the row has a level). Call once a batch, not once an event. */
+  count<N extends SignalName>(name: N, labels: LabelsOf<N>, n = 1, detail?: Detail): void {
+    (this.#metrics.get(name) as Counter).inc(labels as Record<string, string>, n);
+    this.#line(name, labels, detail);
+  }
+
+  /** Sets a gauge. */
+  set<N extends SignalName>(name: N, labels: LabelsOf<N>, value: number): void {
+    (this.#metrics.get(name) as Gauge).set(labels as Record<string, string>, value);
+  }
+
+  /** Adds one observation to a histogram. */
+  observe<N extends SignalName>(name: N, labels: LabelsOf<N>, value: number): void {
+    (this.#metrics.get(name) as Histogram).observe(labels as Record<string, string>, value);
+  }
+
+  /** The sum of a counter or gauge over all label sets that match; for status lines and tests. */
+  async value(name: SignalName, match: Readonly<Record<string, string>> = {}): Promise<number> {
+    const { values } = await (this.#metrics.get(name) as Counter).get();
+    return values
+      .filter((v) => Object.entries(match).every(([key, value]) => v.labels[key] === value))
+      .reduce((sum, v) => sum + v.value, 0);
+  }
+
+  /** A failure, logged with its code and what to do. Never throws. */
+  error(error: SluiceError, context: Detail = {}): void {
+    if (!this.#due(`error ${error.code} ${JSON.stringify(context)}`)) return;
+    this.#log.error({ code: error.code, help: error.help, retry: error.retry, ...context }, error.message);
+  }
+
+  #line(name: SignalName, labels: Readonly<Record<string, string>>, detail: Detail | undefined): void {
+    const { level, help } = signals[name] as SignalRow;
+    if (!level) return;
+    const key = `${name} ${Object.values(labels).join(' ')}`;
+    const held = this.#lastLogged.get(key)?.held ?? 0;
+    if (!this.#due(key)) return;
+    this.#log[level]({ signal: name, ...labels, ...detail, ...(held > 0 ? { heldBack: held } : {}) }, help);
+  }
+
+  /** True at most once per LOG_EVERY_MS for a key; the table of keys is bounded. */
+  #due(key: string): boolean {
+    const now = performance.now();
+    const last = this.#lastLogged.get(key);
+    if (last && now - last.at < LOG_EVERY_MS) {
+      last.held += 1;
+      return false;
+    }
+    if (this.#lastLogged.size > 1_000) this.#lastLogged.clear();
+    this.#lastLogged.set(key, { at: now, held: 0 });
+    return true;
+  }
+}
