@@ -385,3 +385,40 @@ export interface Store {
   health(): Health;
   close(): Promise<void>;
 }
+
+// ---------------------------------------------------------------- decoding and features
+
+/** Turns one message into its events. Stateless here; throws SluiceError DECODE_* for what cannot be used. */
+export interface Decoder {
+  /** What kind of body its events carry. */
+  readonly kind: Event['body']['kind'];
+  decode(message: Message): readonly Event[];
+}
+
+/** Where a featurizer writes. One arena serves many batches; nothing is allocated per event once it has grown. */
+export interface RowWriter {
+  /** Adds to a sparse bucket of the open row. Equal buckets within a row are merged by `endRow` (values summed). */
+  sparse(index: number, value: number): void;
+  /** Sets a dense position of the open row (NaN: missing). */
+  dense(position: number, value: number): void;
+}
+
+/** Turns events into feature rows. The same code serves evaluate, training and the gateway. */
+export interface Featurizer {
+  /** Changes whenever the same event would give another row (options included). */
+  readonly version: string;
+  /** Sparse buckets (a power of two, or 0) and dense columns. */
+  readonly dims: number;
+  readonly denseDims: number;
+  /** Writes one row's cells; the caller opens and closes the row. */
+  write(event: Event, row: RowWriter): void;
+  /** For `sluice decode` and `explain`: the readable names of what write() produced, in order. */
+  describe(
+    event: Event,
+  ): readonly {
+    readonly name: string;
+    readonly index: number;
+    readonly value: number;
+    readonly part: 'sparse' | 'dense';
+  }[];
+}
