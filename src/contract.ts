@@ -339,10 +339,11 @@ export interface Snapshots {
 /** Feedback that came before its event. Bounded by count and age. */
 export interface WaitingFeedback {
   put(task: string, names: readonly string[], feedback: string, at: number): Promise<void>;
-  /** Takes out all that waits under any of the names; cheap when nothing waits. */
-  take(task: string, names: readonly string[]): string[];
-  /** Takes out what is older than `before`; returns how many. */
-  expire(before: number): number;
+  /** All that waits under any of the names; cheap when nothing waits. It stays until it is removed, once its label is durable. */
+  find(task: string, names: readonly string[]): { readonly key: string; readonly feedback: string }[];
+  remove(keys: readonly string[]): Promise<void>;
+  /** Removes what is older than `before`; resolves to how many by task. */
+  expire(before: number): Promise<ReadonlyMap<string, number>>;
   readonly size: number;
 }
 
@@ -369,8 +370,8 @@ export interface DeadLetters {
   drop(ids: readonly string[]): Promise<number>;
   /** Marks letters to be put through the flow again by the (running or next) gateway. */
   markReplay(ids: readonly string[]): Promise<number>;
-  /** Takes out what is marked. The caller puts back what dies again. */
-  takeReplays(limit: number): Promise<DeadLetter[]>;
+  /** What is marked, oldest first; it stays until it is dropped, so a kill during a replay loses nothing. */
+  replays(limit: number): DeadLetter[];
 }
 
 export interface Store {
@@ -413,12 +414,34 @@ export interface Featurizer {
   /** Writes one row's cells; the caller opens and closes the row. */
   write(event: Event, row: RowWriter): void;
   /** For `sluice decode` and `explain`: the readable names of what write() produced, in order. */
-  describe(
-    event: Event,
-  ): readonly {
+  describe(event: Event): readonly {
     readonly name: string;
     readonly index: number;
     readonly value: number;
     readonly part: 'sparse' | 'dense';
   }[];
 }
+
+// ---------------------------------------------------------------- what app hands from one side to the other
+
+/** The running model of a task, as the flow sees it. */
+export interface Scorer {
+  readonly backend: string;
+  /**
+   * Scores with the model that runs now; later swaps do not touch a call already made. `model` names base and
+   * labels learned, `sufficient` is false while no label may be given.
+   */
+  score(rows: Rows): {
+    readonly probabilities: Promise<Float32Array>;
+    readonly model: string;
+    readonly sufficient: boolean;
+  };
+}
+
+/** Buries a message that cannot be used. Resolves when the letter is durable and on its way to the `dead` topics. */
+export type Bury = (
+  task: string,
+  message: Message,
+  error: { readonly code: string; readonly message: string },
+  receivedAt: number,
+) => Promise<void>;

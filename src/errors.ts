@@ -46,6 +46,9 @@ export const errorTable = {
   MESSAGE_TOO_LARGE: row(
     'The message exceeds what the broker takes; raise the limit of the topic or of the sink.',
   ),
+  COMPRESSION_UNSUPPORTED: row(
+    'The topic holds batches in a compression that this build cannot read; set `compression.type` of the topic to gzip or uncompressed.',
+  ),
   PUBLISH_FAILED: row('The sink did not confirm in time; it is tried again.', true),
   // state
   STORE_LOCKED: row(
@@ -84,6 +87,8 @@ export const errorTable = {
   FEEDBACK_TOO_OLD: row(
     'The label to take back is older than the oldest kept snapshot and cannot be undone.',
   ),
+  // HTTP
+  LISTEN_FAILED: row('Choose another `http.listen`, or stop what uses the address.'),
   // set-up
   TOOL_MISSING: row('Install the named tool with the command given.'),
   INTERNAL: row('This should not happen; please report it.', false, 1),

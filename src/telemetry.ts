@@ -6,7 +6,7 @@
  * No global registry: each Telemetry owns its metrics, so two gateways fit in one process.
  */
 import pino from 'pino';
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import type { SluiceError } from './errors.ts';
 
 const LOG_EVERY_MS = 10_000;
@@ -14,7 +14,7 @@ const LOG_EVERY_MS = 10_000;
 type Level = 'info' | 'warn' | 'error';
 
 interface SignalRow {
-  readonly metric: 'counter' | 'gauge' | 'histogram';
+  readonly metric: 'counter' | 'gauge';
   readonly help: string;
   readonly labels: readonly string[];
   readonly level?: Level;
@@ -24,9 +24,6 @@ const counter = <const L extends readonly string[]>(help: string, labels: L, lev
   ({ metric: 'counter', help, labels, level }) as const;
 const gauge = <const L extends readonly string[]>(help: string, labels: L, level?: Level) =>
   ({ metric: 'gauge', help, labels, level }) as const;
-const histogram = <const L extends readonly string[]>(help: string, labels: L) =>
-  ({ metric: 'histogram', help, labels, level: undefined }) as const;
-
 export const signals = {
   // sources and sinks
   source_connected: counter('A source connected to its broker.', ['source'], 'info'),
@@ -48,9 +45,12 @@ export const signals = {
   dead_letters: counter('Messages that became a dead letter, by code.', ['task', 'code'], 'warn'),
   settled: counter('Messages acknowledged to their source.', ['source']),
   unrouted: counter('Messages that no task reads; acknowledged and dropped.', ['source'], 'warn'),
-  in_flight_events: gauge('Events taken and not yet settled.', ['task']),
-  in_flight_bytes: gauge('Bytes taken and not yet settled.', ['task']),
-  latency_ms: histogram('From arrival to confirmed verdict, in ms.', ['task']),
+  in_flight_events: gauge('Messages taken and not yet settled.', []),
+  in_flight_bytes: gauge('Payload bytes taken and not yet settled.', []),
+  latency_ms: gauge('From arrival to confirmed verdict, in ms: percentile of the last window.', [
+    'task',
+    'quantile',
+  ]),
   flow_stopped: counter(
     'The flow of a task stopped; nothing is acknowledged until it is mended.',
     ['task'],
@@ -74,8 +74,8 @@ export const signals = {
   model_bytes: gauge('Bytes held by the running model.', ['task']),
   model_rewound: counter('A correction or withdrawal replayed the journal.', ['task'], 'info'),
   model_ready: counter('A task has a sufficient model and gives labels.', ['task'], 'info'),
-  quality_tested: counter('Verdicts whose true label came.', ['task']),
-  quality_correct: counter('Verdicts whose true label came and agreed.', ['task']),
+  quality_tested: gauge('Verdicts whose true label came.', ['task']),
+  quality_correct: gauge('Verdicts whose true label came and agreed.', ['task']),
   snapshots: counter('Snapshots written.', ['task']),
   // process
   config_reloaded: counter('The configuration was reloaded.', [], 'info'),
@@ -99,7 +99,7 @@ export interface TelemetryOptions {
 export class Telemetry {
   readonly registry = new Registry();
   readonly #log: pino.Logger;
-  readonly #metrics = new Map<SignalName, Counter | Gauge | Histogram>();
+  readonly #metrics = new Map<SignalName, Counter | Gauge>();
   readonly #lastLogged = new Map<string, { at: number; held: number }>();
 
   constructor(options: TelemetryOptions = {}) {
@@ -117,10 +117,6 @@ export class Telemetry {
       this.#metrics.set(name, new Counter({ name: `sluice_${name}_total`, ...common }));
     else if (row.metric === 'gauge')
       this.#metrics.set(name, new Gauge({ name: `sluice_${name}`, ...common }));
-    else {
-      const buckets = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000, 60_000];
-      this.#metrics.set(name, new Histogram({ name: `sluice_${name}`, ...common, buckets }));
-    }
   }
 
   /** Adds to a counter (and logs, where the row has a level). Call once a batch, not once an event. */
@@ -132,11 +128,6 @@ export class Telemetry {
   /** Sets a gauge. */
   set<N extends SignalName>(name: N, labels: LabelsOf<N>, value: number): void {
     (this.#metrics.get(name) as Gauge).set(labels as Record<string, string>, value);
-  }
-
-  /** Adds one observation to a histogram. */
-  observe<N extends SignalName>(name: N, labels: LabelsOf<N>, value: number): void {
-    (this.#metrics.get(name) as Histogram).observe(labels as Record<string, string>, value);
   }
 
   /** The sum of a counter or gauge over all label sets that match; for status lines and tests. */

@@ -1,0 +1,345 @@
+/**
+ * The simulated fleet on a real broker: devices and mailboxes send at steady rates, verdicts and dead
+ * letters are entered into the books, labels follow later as feedback. It promises that its counts rest
+ * on its own numbering, that it never sends in bursts (arrears are made up within BURST_MS or skipped
+ * and counted), and that its memory is bounded however long it runs and however slow the broker is.
+ *
+ * Start it after the gateway has subscribed: what a broker confirms and nobody reads is lost, and the
+ * books will say so.
+ */
+import type { Clock, Delivery, Message, Outgoing } from '../src/contract.ts';
+import { asSluiceError } from '../src/errors.ts';
+import { Telemetry } from '../src/telemetry.ts';
+import { readAnswers } from './answers.ts';
+import type { Feed, ReadingFeed } from './feeds.ts';
+import { identityOf } from './identity.ts';
+import { LabelDesk, type LabelPlan, usualLabels } from './labels.ts';
+import { Ledger, type TaskCounts } from './ledger.ts';
+import { systemClock, type Wire } from './wire.ts';
+
+export interface StreamOptions {
+  /** The task of the gateway that judges this stream. */
+  readonly task: string;
+  readonly feed: Feed;
+  /** Messages a second; Infinity is as fast as the broker and `maxOpen` let it. */
+  readonly rate: number;
+  readonly labels?: Partial<LabelPlan>;
+  /** At most so many messages without an answer; default 100,000. */
+  readonly maxOpen?: number;
+}
+
+export interface FleetOptions {
+  readonly wire: Wire;
+  readonly streams: readonly StreamOptions[];
+  readonly seed: number;
+  readonly clock?: Clock;
+  readonly telemetry?: Telemetry;
+  /** Ends sending, as `drain` does, but without waiting. */
+  readonly signal?: AbortSignal;
+}
+
+export interface StreamCounts extends TaskCounts {
+  readonly task: string;
+  /** Labels sent as feedback. */
+  readonly labelled: number;
+  /** Messages not made because the broker or the gateway was too slow. */
+  readonly skipped: number;
+  /** Whether the feed has come to its end (replay). */
+  readonly ended: boolean;
+}
+
+export interface FleetCounts {
+  readonly seconds: number;
+  readonly tasks: readonly StreamCounts[];
+  /** Publishes tried again after the broker had not confirmed them; can make duplicates. */
+  readonly resent: number;
+  /** Publishes that the broker refused for good. */
+  readonly refused: number;
+  /** Answers that could not be read: not JSON, or without the fields of a verdict or dead letter. */
+  readonly unreadableAnswers: number;
+  /** Messages touched, by fault. */
+  readonly faults: Readonly<Record<string, number>>;
+}
+
+export interface FleetSummary extends FleetCounts {
+  /** Confirmed by the broker, and neither verdict nor dead letter within the time to drain. Must be 0. */
+  readonly lost: number;
+}
+
+export interface Fleet {
+  /** The books as they stand; cheap enough for every second. */
+  counts(): FleetCounts;
+  /** Resolves when every feed has ended and every message is answered (only replay ends by itself). */
+  readonly finished: Promise<void>;
+  /** Stops sending and waits until nothing is outstanding, at most `timeoutMs`. */
+  drain(timeoutMs: number): Promise<FleetSummary>;
+  /** Closes the connections. Without `drain` first, what is open stays uncounted. */
+  stop(): Promise<void>;
+}
+
+/** How often streams send; short enough that no batch is a burst. */
+const TICK_MS = 5;
+/** Arrears that are made up; older ones are skipped. */
+const BURST_MS = 500;
+/** Published and not confirmed, at most, per stream. */
+const MAX_UNCONFIRMED = 8_192;
+/** At rate Infinity: messages a tick. */
+const FLAT_OUT = 256;
+const RETRY_MS = 250;
+const READY_POLL_MS = 20;
+const DRAIN_POLL_MS = 10;
+
+/** One stream: its feed, its books, its labels, its pace. */
+class Stream {
+  readonly options: StreamOptions;
+  readonly ledger: Ledger;
+  readonly desk: LabelDesk;
+  readonly maxOpen: number;
+  unconfirmed = 0;
+  labelled = 0;
+  skipped = 0;
+  ended = false;
+  #begin = Number.NaN;
+  #made = 0;
+
+  constructor(options: StreamOptions, seed: number) {
+    this.options = options;
+    this.maxOpen = options.maxOpen ?? 100_000;
+    this.ledger = new Ledger(options.feed.labels);
+    this.desk = new LabelDesk({ ...usualLabels, ...options.labels }, options.feed.labels, seed);
+  }
+
+  /** How many messages are to be made now. */
+  due(now: number): number {
+    const room = Math.min(this.maxOpen - this.ledger.open, MAX_UNCONFIRMED - this.unconfirmed);
+    if (this.ended || this.options.rate <= 0) return 0;
+    if (this.options.rate === Number.POSITIVE_INFINITY) return Math.max(0, Math.min(room, FLAT_OUT));
+    if (Number.isNaN(this.#begin)) this.#begin = now;
+    const perMs = this.options.rate / 1000;
+    let behind = Math.floor((now - this.#begin) * perMs) - this.#made;
+    const most = Math.max(1, Math.ceil(perMs * BURST_MS));
+    if (behind > most) {
+      this.skipped += behind - most;
+      this.#made += behind - most;
+      behind = most;
+    }
+    // Arrears come back at twice the pace, not at once.
+    const smooth = Math.max(1, Math.ceil(perMs * TICK_MS * 4));
+    const count = Math.max(0, Math.min(behind, room, smooth));
+    this.#made += count;
+    return count;
+  }
+
+  counts(): StreamCounts {
+    const { labelled, skipped, ended } = this;
+    return { task: this.options.task, ...this.ledger.counts(), labelled, skipped, ended };
+  }
+}
+
+class RunningFleet implements Fleet {
+  readonly finished: Promise<void>;
+  readonly #wire: Wire;
+  readonly #clock: Clock;
+  readonly #telemetry: Telemetry;
+  readonly #streams: readonly Stream[];
+  /** Topic of an answer to its stream and kind. */
+  readonly #routes = new Map<string, { readonly stream: Stream; readonly what: 'verdict' | 'dead' }>();
+  readonly #sending = new AbortController();
+  readonly #reading = new AbortController();
+  readonly #begin: number;
+  readonly #loops: Promise<void>[];
+  #publishing = 0;
+  #resent = 0;
+  #refused = 0;
+  #unreadable = 0;
+
+  constructor(options: FleetOptions) {
+    this.#wire = options.wire;
+    this.#clock = options.clock ?? systemClock;
+    this.#telemetry = options.telemetry ?? new Telemetry({ level: 'warn' });
+    this.#streams = options.streams.map((s, i) => new Stream(s, options.seed ^ Math.imul(i + 1, 0x85ebca6b)));
+    for (const stream of this.#streams) {
+      for (const what of ['verdict', 'dead'] as const) {
+        this.#routes.set(this.#wire.topic(stream.options.task, what), { stream, what });
+      }
+    }
+    options.signal?.addEventListener('abort', () => this.#sending.abort(), { once: true });
+    if (options.signal?.aborted) this.#sending.abort();
+    this.#begin = this.#clock.now();
+    const send = this.#send();
+    this.#loops = [send, this.#listen()];
+    this.finished = send.then(() => this.#settled(Number.POSITIVE_INFINITY));
+  }
+
+  counts(): FleetCounts {
+    const feed = this.#streams.map((s) => s.options.feed).find((f): f is ReadingFeed => f.kind === 'reading');
+    return {
+      seconds: (this.#clock.now() - this.#begin) / 1000,
+      tasks: this.#streams.map((stream) => stream.counts()),
+      resent: this.#resent,
+      refused: this.#refused,
+      unreadableAnswers: this.#unreadable,
+      faults: feed?.faultCounts() ?? {},
+    };
+  }
+
+  async drain(timeoutMs: number): Promise<FleetSummary> {
+    this.#sending.abort();
+    await this.#loops[0];
+    await this.#settled(this.#clock.now() + timeoutMs);
+    const counts = this.counts();
+    return { ...counts, lost: counts.tasks.reduce((sum, task) => sum + task.outstanding, 0) };
+  }
+
+  async stop(): Promise<void> {
+    this.#sending.abort();
+    this.#reading.abort();
+    await this.#loops[0];
+    await this.#wire.answers.close();
+    await this.#wire.sink.close();
+    await this.#loops[1];
+  }
+
+  /** Until no publish is under way and nothing is outstanding, or until `deadline`. */
+  async #settled(deadline: number): Promise<void> {
+    const open = (): boolean =>
+      this.#publishing > 0 || this.#streams.some((stream) => stream.ledger.outstanding > 0);
+    while (open() && this.#clock.now() < deadline && !this.#reading.signal.aborted) {
+      this.#sendLabels();
+      await this.#clock.sleep(DRAIN_POLL_MS, this.#reading.signal);
+    }
+  }
+
+  // ------------------------------------------------------------ sending
+
+  async #send(): Promise<void> {
+    const { signal } = this.#sending;
+    try {
+      // An answer that came before our subscription would be missed, and then counted as lost.
+      while (!signal.aborted && !this.#wire.answers.health().ok) await this.#clock.sleep(READY_POLL_MS, signal);
+      while (!signal.aborted && this.#streams.some((stream) => !stream.ended)) {
+        for (const stream of this.#streams) await this.#sendDue(stream);
+        this.#sendLabels();
+        await this.#clock.sleep(TICK_MS, signal);
+      }
+    } catch (error) {
+      // A feed that cannot be read ends the sending; what was sent is still accounted for.
+      this.#telemetry.error(asSluiceError(error));
+      for (const stream of this.#streams) stream.ended = true;
+    }
+  }
+
+  async #sendDue(stream: Stream): Promise<void> {
+    const now = this.#clock.now();
+    const count = stream.due(now);
+    const { feed } = stream.options;
+    const batch: Outgoing[] = [];
+    const slots: number[] = [];
+    for (let i = 0; i < count && !stream.ended; i++) {
+      const made = feed.next(now);
+      const parcels = made instanceof Promise ? await made : made;
+      if (parcels === null) {
+        stream.ended = true;
+        break;
+      }
+      for (const { name, payload, truth, readable } of parcels) {
+        const number = String(stream.ledger.counted + 1);
+        const outgoing = this.#outgoing(feed.kind, name, payload, number);
+        slots.push(stream.ledger.send(identityOf(outgoing), truth, readable, now));
+        batch.push(outgoing);
+      }
+    }
+    if (batch.length > 0) void this.#publish(stream, batch, slots);
+  }
+
+  #outgoing(kind: 'reading' | 'mail', name: string, payload: string | Uint8Array, number: string): Outgoing {
+    const { topic, key } = this.#wire.address(kind, name);
+    if (!this.#wire.headers) return { topic, key, payload };
+    // The start time keeps the numbers of two runs on one broker apart.
+    const source = `/simulator/${Math.floor(this.#begin).toString(36)}/${kind}`;
+    return { topic, key, payload, headers: { ce_source: source, ce_id: number } };
+  }
+
+  /** Publishes until the broker has confirmed it, as a device would; never rejects. */
+  async #publish(stream: Stream, batch: readonly Outgoing[], slots: readonly number[]): Promise<void> {
+    this.#publishing += 1;
+    stream.unconfirmed += slots.length;
+    const confirmed = await this.#insist(batch);
+    for (const slot of slots) {
+      if (confirmed) stream.ledger.confirm(slot);
+      else stream.ledger.refuse(slot);
+    }
+    if (!confirmed) this.#refused += slots.length;
+    stream.unconfirmed -= slots.length;
+    this.#publishing -= 1;
+  }
+
+  async #insist(batch: readonly Outgoing[]): Promise<boolean> {
+    for (;;) {
+      try {
+        await this.#wire.sink.publish(batch);
+        return true;
+      } catch (thrown) {
+        const error = asSluiceError(thrown);
+        this.#telemetry.error(error);
+        if (!error.retry || this.#reading.signal.aborted) return false;
+        this.#resent += batch.length;
+        await this.#clock.sleep(RETRY_MS, this.#reading.signal);
+      }
+    }
+  }
+
+  // ------------------------------------------------------------ labels
+
+  #sendLabels(): void {
+    const now = this.#clock.now();
+    const at = new Date(now).toISOString();
+    for (const stream of this.#streams) {
+      const due = stream.desk.take(now);
+      if (due.length === 0) continue;
+      const topic = this.#wire.topic(stream.options.task, 'feedback');
+      const batch = due.map(({ event, label }) => ({
+        topic,
+        key: event,
+        payload: JSON.stringify({ event, label, origin: 'simulator', at }),
+      }));
+      stream.labelled += batch.length;
+      this.#publishing += 1;
+      void this.#insist(batch).then(() => {
+        this.#publishing -= 1;
+      });
+    }
+  }
+
+  // ------------------------------------------------------------ answers
+
+  async #listen(): Promise<void> {
+    for await (const deliveries of this.#wire.answers.read(this.#reading.signal)) {
+      for (const delivery of deliveries) this.#enter(delivery);
+    }
+  }
+
+  #enter(delivery: Delivery): void {
+    const { message } = delivery;
+    const route = this.#routes.get(message.topic);
+    if (route) this.#book(route.stream, route.what, message);
+    delivery.settle('done');
+  }
+
+  #book({ ledger, desk }: Stream, what: 'verdict' | 'dead', message: Message): void {
+    const now = this.#clock.now();
+    for (const answer of readAnswers(message.payload, what)) {
+      if (answer === null) this.#unreadable += 1;
+      else if (what === 'dead') ledger.deadLetter(answer.event, now);
+      else {
+        const found = ledger.verdict(answer.event, answer.label, now);
+        if (found.kind === 'first') desk.see(answer.event, found.number, found.truth, now);
+      }
+    }
+  }
+}
+
+/** Starts sending at once. */
+export function startFleet(options: FleetOptions): Fleet {
+  return new RunningFleet(options);
+}

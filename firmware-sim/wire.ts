@@ -1,0 +1,111 @@
+/**
+ * How the simulated fleet reaches a broker: one sink for what it sends, one source for what comes back,
+ * and the names of the topics. Everything goes through the same transports that users get, as a client
+ * of its own with a session of its own, so that nothing of the gateway is shared.
+ */
+import type { Clock, IoContext, Sink, Source, Transport } from '../src/contract.ts';
+import { SluiceError } from '../src/errors.ts';
+import { transports } from '../src/io/index.ts';
+import { Telemetry } from '../src/telemetry.ts';
+
+export interface Wire {
+  readonly sink: Sink;
+  /** Brings verdicts and dead letters of all tasks. */
+  readonly answers: Source;
+  /** Topic of `what` (`verdict`, `dead`, `feedback`) of a task. */
+  topic(task: string, what: string): string;
+  /** Where a reading or a mail goes; `name` is the device or the mailbox. */
+  address(kind: 'reading' | 'mail', name: string): { readonly topic: string; readonly key: string | null };
+  /** True where messages need `ce_source` and `ce_id` headers, because the broker's position would name them. */
+  readonly headers: boolean;
+}
+
+export interface WireOptions {
+  readonly site: string;
+  readonly tasks: readonly string[];
+  /** Session and group of the simulator; two simulators on one broker need different ones. Default `sluice-sim-<site>`. */
+  readonly session?: string;
+  readonly clock?: Clock;
+  readonly telemetry?: Telemetry;
+}
+
+/** The computer's clock, with fractions of a millisecond. */
+export const systemClock: Clock = {
+  now: () => performance.timeOrigin + performance.now(),
+  sleep(ms, signal) {
+    return new Promise((resolve) => {
+      if (signal?.aborted) return resolve();
+      const done = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      signal?.addEventListener('abort', done, { once: true });
+    });
+  },
+};
+
+/** Answers taken and not worked off yet, at most. They are small and worked off at once. */
+const ANSWERS_IN_FLIGHT = 4_096;
+const SESSION_EXPIRY_MS = 600_000;
+
+function contextOf(options: WireOptions): IoContext {
+  return {
+    site: options.site,
+    clock: options.clock ?? systemClock,
+    telemetry: options.telemetry ?? new Telemetry({ level: 'warn' }),
+    maxInFlight: ANSWERS_IN_FLIGHT,
+    maxInFlightBytes: 64 * 1024 * 1024,
+  };
+}
+
+const ANSWERS = ['verdict', 'dead'] as const;
+
+/** The sending half of a transport; those used here have one. */
+function sinkSide<A, B>(transport: Transport<A, B>): NonNullable<Transport<A, B>['sink']> {
+  if (!transport.sink) throw new SluiceError('INTERNAL', 'this transport cannot publish');
+  return transport.sink;
+}
+
+/** MQTT: `plant/<device>/telemetry` and `mail/inbound/<mailbox>`. Version 4 is MQTT 3.1.1 (the embedded broker). */
+export function overMqtt(url: string, options: WireOptions & { readonly version?: 4 | 5 }): Wire {
+  const { mqtt } = transports;
+  const outward = sinkSide(mqtt);
+  const context = contextOf(options);
+  const session = options.session ?? `sluice-sim-${options.site}`;
+  const version = options.version ?? 5;
+  const topic = (task: string, what: string): string => outward.topic(options.site, task, what);
+  const topics = options.tasks.flatMap((task) => ANSWERS.map((what) => topic(task, what)));
+  const sink = outward.options.parse({ url, version, session: `${session}-out` });
+  const source = mqtt.source.options.parse({ url, version, topics, session, sessionExpiry: SESSION_EXPIRY_MS });
+  return {
+    sink: outward.open('simulator', sink, context),
+    answers: mqtt.source.open('simulator-answers', source, context),
+    topic,
+    address: (kind, name) => ({
+      topic: kind === 'mail' ? `mail/inbound/${name}` : `plant/${name}/telemetry`,
+      key: null,
+    }),
+    headers: false,
+  };
+}
+
+/** Kafka: topics `plant.telemetry` and `mail.inbound`, keyed by device and mailbox. */
+export function overKafka(brokers: readonly string[], options: WireOptions): Wire {
+  const { kafka } = transports;
+  const outward = sinkSide(kafka);
+  const context = contextOf(options);
+  const topic = (task: string, what: string): string => outward.topic(options.site, task, what);
+  const topics = options.tasks.flatMap((task) => ANSWERS.map((what) => topic(task, what)));
+  const sink = outward.options.parse({ brokers });
+  const group = options.session ?? `sluice-sim-${options.site}`;
+  const source = kafka.source.options.parse({ brokers, topics, group });
+  return {
+    sink: outward.open('simulator', sink, context),
+    answers: kafka.source.open('simulator-answers', source, context),
+    topic,
+    address: (kind, name) => ({ topic: kind === 'mail' ? 'mail.inbound' : 'plant.telemetry', key: name }),
+    headers: true,
+  };
+}

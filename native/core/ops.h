@@ -1,0 +1,108 @@
+/*
+ * The line between the core and its backends: one versioned table of C functions, so that a backend
+ * can be a shared library of its own, built by another compiler, opened at run time and refused with a
+ * reason. No entry throws, exits or keeps a pointer after it returns, except to memory from `alloc`.
+ *
+ * Entries marked (optional) may be null; their default stands beside them.
+ */
+#ifndef SLUICE_CORE_OPS_H
+#define SLUICE_CORE_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Rises whenever a struct or the meaning of an entry changes. */
+#define SLUICE_BACKEND_ABI 1u
+/* A backend library exports this function; it returns a table that lives as long as the library. */
+#define SLUICE_BACKEND_SYMBOL "sluice_backend"
+
+enum {
+  SLUICE_OK = 0,
+  SLUICE_UNAVAILABLE = 1, /* this machine cannot run it; the reason is in words */
+  SLUICE_NO_MEMORY = 2,
+  SLUICE_STOPPED = 3, /* `stop` was raised; the model is as it was after the last whole row */
+  SLUICE_FAILED = 4   /* the device failed; the reason is in words */
+};
+
+/*
+ * A batch in host memory: row i owns [indptr[i], indptr[i + 1]) of indices and values, and
+ * dense[i * dense_dims, (i + 1) * dense_dims). Checked before, but another thread of a careless caller
+ * may write into it meanwhile: a backend must stay inside its own memory whatever it reads here
+ * (indices are taken modulo dims, spans are clamped to nnz).
+ */
+typedef struct sluice_rows {
+  uint32_t count;
+  uint32_t dense_dims;
+  uint64_t nnz; /* readable length of indices and values */
+  const uint32_t* indptr;
+  const uint32_t* indices;
+  const float* values;
+  const float* dense; /* NaN and infinities: missing */
+} sluice_rows;
+
+/*
+ * A linear model. `outputs` is 1 for two classes (one logit), else `classes`; `stride` is the distance of
+ * the weight block to the accumulator block in floats: 1 for one output, else outputs rounded up to 4.
+ * Record r = records[r * 2 * stride ...]: stride weights, then stride AdaGrad sums of squared gradients;
+ * side by side, because learning touches both and a random access costs a cache line either way.
+ * Records: dims sparse buckets, dense_dims columns, one bias. Padding is zero for ever.
+ */
+typedef struct sluice_linear {
+  uint32_t dims; /* a power of two, or 0 */
+  uint32_t dense_dims;
+  uint32_t classes;
+  uint32_t outputs;
+  uint32_t stride;
+  uint32_t normalise; /* 1: dense columns are standardised by `moments` */
+  float rate;
+  float l2;
+  float eps;
+  float* records;  /* device memory, 64-byte aligned */
+  double* moments; /* device memory: dense_dims counts, then means, then sums of squared deviations */
+} sluice_linear;
+
+typedef struct sluice_device_options {
+  uint32_t threads; /* 0: the backend chooses */
+  const char* isa;  /* CPU: "auto", "baseline", "avx2"; null is "auto" */
+} sluice_device_options;
+
+typedef struct sluice_backend {
+  uint32_t abi;  /* SLUICE_BACKEND_ABI; checked before anything else is read */
+  uint32_t size; /* sizeof(sluice_backend) */
+  const char* name;
+
+  /* Says in `text` (always terminated) what would be used, or why it cannot be. Never opens anything. */
+  int (*probe)(char* text, size_t size);
+  int (*open)(const sluice_device_options* options, void** device, char* text, size_t size);
+  void (*close)(void* device);
+
+  /* (optional, both or none; default: zeroed host memory) Zeroed memory of the device, null when there is none. */
+  void* (*alloc)(void* device, size_t bytes);
+  void (*free)(void* device, void* memory, size_t bytes);
+  /* (optional, both or none; default: alloc gives host memory, which is read and written directly) */
+  int (*upload)(void* device, void* to, const void* from, size_t bytes);
+  int (*download)(void* device, void* to, const void* from, size_t bytes);
+
+  /*
+   * (optional, both or none; default: the backend has no linear model and the CPU runs it)
+   * score: probabilities, count x classes, into host memory.
+   * step: the schedule of `entries` entries, e >= 0 scores row e into `scores`, e < 0 learns row ~e with
+   * labels[~e] (-1 or weight 0: skip). A null schedule scores and learns row after row, or, where
+   * `scores` is null, only learns. `weights` may be null. `stop` is looked at between rows.
+   */
+  int (*linear_score)(void* device, const sluice_linear* model, const sluice_rows* rows, float* scores,
+                      const int32_t* stop);
+  int (*linear_step)(void* device, sluice_linear* model, const sluice_rows* rows, const int32_t* labels,
+                     const float* weights, const int32_t* schedule, uint64_t entries, float* scores,
+                     const int32_t* stop);
+} sluice_backend;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

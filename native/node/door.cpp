@@ -1,0 +1,58 @@
+#include "node/door.h"
+
+#include <cmath>
+
+namespace sluice::node {
+
+Napi::Value make_error(napi_env env, const char* code, const std::string& sentence) {
+  Napi::Object error = Napi::Error::New(env, sentence).Value();
+  error.Set("code", Napi::String::New(env, code));
+  return error;
+}
+
+uint64_t whole(const Napi::Value& value, uint64_t most, const char* name) {
+  if (value.IsNumber()) {
+    const double number = value.As<Napi::Number>().DoubleValue();
+    if (number >= 0 && number <= static_cast<double>(most) && number == std::floor(number))
+      return static_cast<uint64_t>(number);
+  }
+  throw Failure("MODEL_INPUT", std::string(name) + " is not a whole number of at most " + std::to_string(most));
+}
+
+std::string text(const Napi::Value& value, const char* name) {
+  if (!value.IsString()) throw Failure("MODEL_INPUT", std::string(name) + " is not a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+View<void> typed_array(const Napi::Value& value, napi_typedarray_type type, const char* name) {
+  napi_env env = value.Env();
+  bool is = false;
+  napi_typedarray_type found{};
+  View<void> result;
+  if (napi_is_typedarray(env, value, &is) != napi_ok || !is ||
+      napi_get_typedarray_info(env, value, &found, &result.length, &result.data, nullptr, nullptr) != napi_ok ||
+      found != type)
+    throw Failure("MODEL_INPUT", std::string(name) + " is not the typed array it should be");
+  return result;
+}
+
+Batch batch(const Napi::CallbackInfo& info, size_t first) {
+  Batch result;
+  result.rows.count = static_cast<uint32_t>(whole(info[first], kMaxRows, "count"));
+  const auto indptr = view<uint32_t>(info[first + 1], "indptr");
+  const auto indices = view<uint32_t>(info[first + 2], "indices");
+  const auto values = view<float>(info[first + 3], "values");
+  result.rows.dense_dims = static_cast<uint32_t>(whole(info[first + 4], kMaxDenseDims, "denseDims"));
+  const auto dense = view<float>(info[first + 5], "dense");
+  result.rows.indptr = indptr.data;
+  result.indptr_length = indptr.length;
+  result.rows.indices = indices.data;
+  result.indices_length = indices.length;
+  result.rows.values = values.data;
+  result.values_length = values.length;
+  result.rows.dense = dense.data;
+  result.dense_length = dense.length;
+  return result;
+}
+
+}  // namespace sluice::node

@@ -1,0 +1,115 @@
+/**
+ * What no single option can know: names that refer to each other, labels that repeat, tasks without a
+ * sink. It reads the plain value, whatever its shape, so that it speaks in the same breath as the
+ * schema; what has the wrong type is the schema's to say and passed over here.
+ */
+import { isLoopback, parseListen } from '../web/listen.ts';
+import type { Problem } from './problems.ts';
+import { isRecord } from './shape.ts';
+import { didYouMean } from './suggest.ts';
+import { keyPlace, type Node, type Path, placeOf, showPath, toValue } from './tree.ts';
+
+type Section = Readonly<Record<string, unknown>>;
+type Report = (path: Path, message: string, at?: 'key' | 'value', severity?: 'error' | 'warning') => void;
+
+/** Every complaint across options. */
+export function crossCheck(root: Node): Problem[] {
+  const problems: Problem[] = [];
+  const report: Report = (path, message, at = 'value', severity = 'error') => {
+    const place = at === 'key' ? keyPlace(root, path) : placeOf(root, path);
+    problems.push({ severity, place, path: showPath(path), message });
+  };
+  const config = section(toValue(root));
+  const [sources, tasks, sinks] = ['sources', 'tasks', 'sinks'].map((key) => section(config[key]));
+  if ('hub' in config)
+    report(['hub'], 'the hub comes with a later version of Sluice; take this section out for now', 'key');
+  for (const name of Object.keys(tasks)) checkTask(name, sources, tasks, sinks, report);
+  for (const name of Object.keys(sinks))
+    eachText(section(sinks[name]).tasks, (task, i) =>
+      refer(['sinks', name, 'tasks', i], task, tasks, 'task', report),
+    );
+  checkUnread(sources, tasks, report);
+  checkSessions(sources, report);
+  checkHttp(section(config.http), report);
+  return problems;
+}
+
+function checkTask(name: string, sources: Section, tasks: Section, sinks: Section, report: Report): void {
+  const task = section(tasks[name]);
+  const path = ['tasks', name];
+  eachText(task.from, (source, i) => refer([...path, 'from', i], source, sources, 'source', report));
+  eachText(task.feedback, (sink, i) => refer([...path, 'feedback', i], sink, sinks, 'sink', report));
+  const labels = texts(task.labels);
+  labels.forEach((label, i) => {
+    if (labels.indexOf(label) < i) report([...path, 'labels', i], `the label "${label}" is given twice`);
+  });
+  if (typeof task.positive === 'string' && labels.length > 0 && !labels.includes(task.positive))
+    report(
+      [...path, 'positive'],
+      `must be one of the labels: ${labels.join(', ')}${didYouMean(task.positive, labels)}`,
+    );
+  const served = Object.values(sinks).some(
+    (sink) => !('tasks' in section(sink)) || texts(section(sink).tasks).includes(name),
+  );
+  if (!served && Object.keys(sinks).length > 0)
+    report(path, `no sink takes the verdicts of this task; add "${name}" to the \`tasks\` of a sink`, 'key');
+}
+
+function refer(path: Path, name: string, known: Section, what: string, report: Report): void {
+  if (Object.hasOwn(known, name)) return;
+  const names = Object.keys(known);
+  const have = names.length > 0 ? ` (there ${names.length === 1 ? 'is' : 'are'}: ${names.join(', ')})` : '';
+  report(path, `there is no ${what} named "${name}"${didYouMean(name, names)}${have}`);
+}
+
+/** Allowed, because it may be on its way in or out; but nobody means to pay for it unknowingly. */
+function checkUnread(sources: Section, tasks: Section, report: Report): void {
+  const read = Object.values(tasks).flatMap((task) => texts(section(task).from));
+  for (const name of Object.keys(sources))
+    if (Object.keys(tasks).length > 0 && !read.includes(name))
+      report(
+        ['sources', name],
+        'no task reads this source; its messages are acknowledged and dropped',
+        'key',
+        'warning',
+      );
+}
+
+/** A broker lets one connection live per client id: two would end each other for ever. */
+function checkSessions(sources: Section, report: Report): void {
+  const taken = new Map<string, string>();
+  for (const [name, value] of Object.entries(sources)) {
+    const { type, url, session } = section(value);
+    if (type !== 'mqtt' || typeof session !== 'string') continue;
+    const key = JSON.stringify([url, session]);
+    const other = taken.get(key);
+    if (other !== undefined)
+      report(
+        ['sources', name, 'session'],
+        `is also the session of sources.${other} on the same broker; each would disconnect the other`,
+      );
+    else taken.set(key, name);
+  }
+}
+
+function checkHttp(http: Section, report: Report): void {
+  const listen = typeof http.listen === 'string' ? parseListen(http.listen) : null;
+  if (listen && !isLoopback(listen.host))
+    report(
+      ['http', 'listen'],
+      'can be reached from other machines; figures and metrics are readable without a token',
+      'value',
+      'warning',
+    );
+}
+
+const section = (value: unknown): Section => (isRecord(value) ? value : {});
+const texts = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((v) => typeof v === 'string') : [];
+
+function eachText(value: unknown, visit: (text: string, index: number) => void): void {
+  if (!Array.isArray(value)) return;
+  value.forEach((item, i) => {
+    if (typeof item === 'string') visit(item, i);
+  });
+}

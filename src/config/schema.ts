@@ -1,0 +1,97 @@
+/**
+ * The schema of the configuration, built from the tables of parts: registering a transport, decoder,
+ * featurizer or model is all it takes for its options to be known here, in `lint`, in `schema` and in
+ * the documentation. Each option is declared once, with its default and one line of meaning. What
+ * comes out is parsed: durations are milliseconds, sizes are bytes.
+ */
+import { z } from 'zod';
+import { byteSize, duration } from '../units.ts';
+import { sinkSchema, sourceSchema, type Tables, union } from './parts.ts';
+import { EVENTS, type EventKind, finishTask, type RawTask, type TaskConfig, taskSchema } from './tasks.ts';
+import { budget, listen, name } from './words.ts';
+
+/** A section of names; at least one. */
+function named<S extends z.ZodType>(value: S, what: string) {
+  return z.record(name, value).refine((all) => Object.keys(all).length > 0, `must hold at least one ${what}`);
+}
+
+const http = z.strictObject({
+  listen: listen
+    .prefault('127.0.0.1:8088')
+    .describe('HOST:PORT of dashboard, metrics and API; loopback unless you say otherwise'),
+  token: z
+    .string()
+    .min(16, 'must have at least 16 characters; `openssl rand -hex 24` makes one')
+    .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces')
+    .optional()
+    .meta({ secret: true })
+    .describe('bearer token that every change over HTTP needs; without one nothing can be changed'),
+});
+
+const monitor = z.strictObject({
+  window: duration.prefault('10s').describe('length of a metrics window'),
+  budget: budget.optional().describe('false drift alarms that are acceptable, as in "1 per month"'),
+});
+
+const batch = z.strictObject({
+  size: z.int().min(1).max(65_536).default(256).describe('events scored in one call, at most'),
+  age: duration.prefault('5ms').describe('an event waits no longer than this for its batch to fill'),
+});
+
+const privacy = z.strictObject({
+  show: z
+    .boolean()
+    .default(false)
+    .describe('show addresses, subjects and words unmasked on dashboard, in logs and reports'),
+  key: z
+    .string()
+    .min(16, 'must have at least 16 characters')
+    .optional()
+    .meta({ secret: true })
+    .describe('secret key of the fleet, by which stored text features are hashed'),
+});
+
+/** The schema of a whole file. What it gives is `Config`. */
+export function buildSchema<const T extends Tables>(tables: T) {
+  const events = (Object.keys(EVENTS) as EventKind[]).map((event) => taskSchema(tables, event));
+  const task = union('event', events) as z.ZodType<RawTask>;
+  const whole = z.strictObject({
+    site: name.describe('name of this gateway, in topics and metrics'),
+    sources: named(sourceSchema(tables), 'source').describe('where events come from, by name'),
+    tasks: named(task, 'task').describe('what is decided about them, by name'),
+    sinks: named(sinkSchema(tables), 'sink').describe('where verdicts go and feedback comes from, by name'),
+    group: name.default('default').describe('which roll-outs of models reach this gateway'),
+    store: (tables.storeOptions as T['storeOptions'])
+      .prefault({} as never)
+      .describe('what this gateway keeps on disk'),
+    http: http.prefault({}).describe('dashboard, metrics and API'),
+    monitor: monitor.prefault({}).describe('metrics windows and drift'),
+    maxInFlight: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(4_096)
+      .describe('events taken from sources and not yet settled, at most'),
+    maxInFlightBytes: byteSize
+      .prefault('64MiB')
+      .describe('their bytes, at most; one larger event passes alone'),
+    batch: batch.prefault({}).describe('how events are gathered for scoring'),
+    privacy: privacy.prefault({}).describe('what is shown and stored of what people wrote'),
+    seed: z.int().min(0).max(0xffff_ffff).default(1).describe('seed of everything random'),
+  });
+  return whole.transform((config) => ({
+    ...config,
+    tasks: finishTasks(tables, config.tasks, config.privacy.key),
+  }));
+}
+
+function finishTasks<T extends Tables>(
+  tables: T,
+  tasks: Readonly<Record<string, RawTask>>,
+  key: string | undefined,
+) {
+  const finished = Object.entries(tasks).map(
+    ([name, task]) => [name, finishTask(tables, task, key)] as const,
+  );
+  return Object.fromEntries(finished) as Record<string, TaskConfig<T>>;
+}

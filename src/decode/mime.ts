@@ -1,0 +1,352 @@
+/**
+ * Raw bytes of an e-mail to a MailBody (RFC 5322, 2045–2047, 2231). Promises: whatever is readable of a broken mail
+ * is used (a multipart cut off, a lost empty line, a wrong charset are no errors); one pass over the
+ * bytes, with time and memory linear in their number whatever they are. Refuses bombs by code: DECODE_TOO_LARGE,
+ * DECODE_HEADERS, DECODE_DEPTH, DECODE_PARTS; nothing at all is DECODE_EMPTY; bytes without a header line that are not
+ * text either are DECODE_MAIL (text without a header counts as a mail of body only).
+ *
+ * The mbox `From ` line belongs to the mailbox, not to the mail: `raw` begins after it.
+ */
+import { z } from 'zod';
+import type { Decoder, Event, MailBody, MailText, Message } from '../contract.ts';
+import { SluiceError } from '../errors.ts';
+import { byteSize } from '../units.ts';
+import { asBuffer, base64Size, decodeBase64, decodeQuotedPrintable, decodeText } from './charset.ts';
+import {
+  type HeaderBudget,
+  type HeaderField,
+  isMailboxLine,
+  lineEnd,
+  type Parameterised,
+  parseParameters,
+  readHeaders,
+} from './headers.ts';
+import { type Link, plainLinks, readHtml } from './html.ts';
+import { deviceOf, deviceOptions, identify, sha256 } from './identity.ts';
+
+export const mimeOptions = z.strictObject({
+  maxBytes: byteSize.default(50 * 1024 ** 2).describe('largest mail; above it DECODE_TOO_LARGE'),
+  maxHeaderBytes: byteSize.default(1024 ** 2).describe('all header sections of a mail together; above it DECODE_HEADERS'),
+  maxHeaderFields: z.number().int().positive().default(10_000).describe('header fields of a mail in all; above it DECODE_HEADERS'),
+  maxDepth: z.number().int().min(1).max(100).default(20).describe('multiparts and messages inside each other; above it DECODE_DEPTH'),
+  maxParts: z.number().int().positive().default(1_000).describe('parts of a mail in all; above it DECODE_PARTS'),
+  device: deviceOptions.optional(),
+});
+
+export type MimeOptions = z.infer<typeof mimeOptions>;
+
+/** Opens the decoder of raw e-mails; one message is one event. */
+export function openMime(options: MimeOptions): Decoder {
+  return {
+    kind: 'mail',
+    decode(message: Message): readonly Event[] {
+      const body = readMail(message.payload, options);
+      const identity = identify(message);
+      const event: Event = {
+        id: identity.id,
+        weak: identity.weak,
+        device: deviceOf(message, options.device),
+        at: mailTime(body.headers, message.at),
+        aliases: aliasesOf(body.headers, message.payload),
+        body,
+      };
+      return [event];
+    },
+  };
+}
+
+/** Parses a mail. Limits as in the options. */
+export function readMail(payload: Uint8Array, options: MimeOptions): MailBody {
+  const bytes = asBuffer(payload);
+  if (bytes.length > options.maxBytes)
+    throw new SluiceError('DECODE_TOO_LARGE', `a mail of ${bytes.length} bytes; the limit is ${options.maxBytes}`);
+  let start = skipBlankLines(bytes, 0);
+  if (start === bytes.length) throw new SluiceError('DECODE_EMPTY', 'the mail is empty');
+  if (isMailboxLine(bytes, start)) start = lineEnd(bytes, start, bytes.length);
+  const reader = new MailReader(bytes, options);
+  reader.read(start);
+  return {
+    kind: 'mail',
+    raw: payload.subarray(start),
+    headers: reader.headers,
+    texts: reader.texts,
+    links: reader.links,
+    attachments: reader.attachments,
+  };
+}
+
+function skipBlankLines(bytes: Buffer, from: number): number {
+  let at = from;
+  while (at < bytes.length && (bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x20)) at += 1;
+  return at;
+}
+
+/** One entity whose body is being read. A container waits on the stack until its boundary closes it. */
+interface Entity {
+  readonly type: Parameterised;
+  readonly encoding: string;
+  readonly disposition: Parameterised;
+  readonly body: number;
+}
+
+interface Container {
+  /** `--boundary` as bytes; empty for message/rfc822, which ends with its parent. */
+  readonly delimiter: Buffer;
+  readonly digest: boolean;
+  readonly body: number;
+  children: number;
+}
+
+const DASHES = Buffer.from('\n--');
+const MAX_LINKS = 1_000;
+const NO_PARAMETERS: Parameterised = { value: '', parameters: new Map() };
+
+class MailReader {
+  readonly #bytes: Buffer;
+  readonly #options: MimeOptions;
+  readonly #budget: HeaderBudget;
+  readonly #stack: Container[] = [];
+  #parts = 0;
+  /** The leaf whose body is being read, null between a closed part and the next. */
+  #leaf: Entity | null = null;
+  headers: readonly HeaderField[] = [];
+  readonly texts: MailText[] = [];
+  readonly links: Link[] = [];
+  readonly attachments: { type: string; name: string; size: number }[] = [];
+
+  constructor(bytes: Buffer, options: MimeOptions) {
+    this.#bytes = bytes;
+    this.#options = options;
+    this.#budget = { bytes: options.maxHeaderBytes, fields: options.maxHeaderFields };
+  }
+
+  /** Reads the whole mail that begins at `start`. */
+  read(start: number): void {
+    const end = this.#bytes.length;
+    let at = this.#enter(start, false, true);
+    // Lines that begin with `--` are all that can end a part.
+    while (this.#stack.length > 0) {
+      const dashes = this.#lineOfDashes(at);
+      if (dashes < 0) break;
+      const level = this.#matching(dashes);
+      at = lineEnd(this.#bytes, dashes, end);
+      if (level < 0) continue;
+      this.#endLeaf(lineBreakBefore(this.#bytes, dashes));
+      this.#closeAbove(level, dashes);
+      const container = this.#stack[level];
+      if (this.#isFinal(dashes + container.delimiter.length)) this.#close(dashes);
+      else {
+        container.children += 1;
+        at = this.#enter(at, container.digest, false);
+      }
+    }
+    this.#endLeaf(end);
+    this.#closeAbove(-1, end);
+  }
+
+  /** Index of the next line that begins with `--`, at or after the line begin `at`; -1 where none is. */
+  #lineOfDashes(at: number): number {
+    const bytes = this.#bytes;
+    if (bytes[at] === 0x2d && bytes[at + 1] === 0x2d) return at;
+    const found = bytes.indexOf(DASHES, Math.max(0, at - 1));
+    return found < 0 ? -1 : found + 1;
+  }
+
+  /** The innermost container whose delimiter stands at `at`, -1 for none. */
+  #matching(at: number): number {
+    for (let level = this.#stack.length - 1; level >= 0; level -= 1) {
+      const { delimiter } = this.#stack[level];
+      if (delimiter.length === 0) continue;
+      const end = at + delimiter.length;
+      if (end <= this.#bytes.length && this.#bytes.compare(delimiter, 0, delimiter.length, at, end) === 0) {
+        // `--ab` must not be taken for the delimiter `--a`: only blanks, `--` or the line's end may follow.
+        const after = this.#bytes[end];
+        if (after === undefined || after <= 0x20 || this.#isFinal(end)) return level;
+      }
+    }
+    return -1;
+  }
+
+  #isFinal(at: number): boolean {
+    return this.#bytes[at] === 0x2d && this.#bytes[at + 1] === 0x2d;
+  }
+
+  /** Reads the header section at `at` and opens its entity; returns where its body begins. */
+  #enter(at: number, digest: boolean, top: boolean): number {
+    let begin = at;
+    let isTop = top;
+    // One turn per message/rfc822 inside a message/rfc822, else one.
+    for (let defaultType = digest ? 'message/rfc822' : 'text/plain'; ; defaultType = 'text/plain') {
+      this.#parts += 1;
+      if (this.#parts > this.#options.maxParts)
+        throw new SluiceError('DECODE_PARTS', `more than ${this.#options.maxParts} parts`);
+      const section = readHeaders(this.#bytes, begin, this.#bytes.length, this.#budget);
+      if (isTop) {
+        this.headers = section.fields;
+        if (section.fields.length === 0) refuseBinary(this.#bytes, begin);
+      }
+      const entity = entityOf(section.fields, section.body, defaultType);
+      const delimiter = delimiterOf(entity, this.#bytes);
+      if (delimiter === null) {
+        this.#leaf = entity;
+        return section.body;
+      }
+      if (this.#stack.length >= this.#options.maxDepth)
+        throw new SluiceError('DECODE_DEPTH', `parts nested deeper than ${this.#options.maxDepth}`);
+      const isDigest = entity.type.value === 'multipart/digest';
+      this.#stack.push({ delimiter, digest: isDigest, body: section.body, children: 0 });
+      if (delimiter.length > 0) return section.body;
+      begin = skipMailboxLine(this.#bytes, section.body);
+      isTop = false;
+    }
+  }
+
+  /** Closes what stands above `level` on the stack. */
+  #closeAbove(level: number, at: number): void {
+    while (this.#stack.length - 1 > level) this.#close(at);
+  }
+
+  /** Closes the innermost container. A multipart in which no part was found is read as text. */
+  #close(at: number): void {
+    const container = this.#stack.pop();
+    if (container === undefined || container.children > 0 || container.delimiter.length === 0) return;
+    this.#addText(this.#bytes.subarray(container.body, at), '', 'text/plain');
+  }
+
+  #endLeaf(end: number): void {
+    const leaf = this.#leaf;
+    this.#leaf = null;
+    if (leaf === null) return;
+    const bytes = this.#bytes.subarray(leaf.body, Math.max(leaf.body, end));
+    const type = leaf.type.value;
+    const name = leaf.disposition.parameters.get('filename') ?? leaf.type.parameters.get('name') ?? '';
+    const isText = type.startsWith('text/') && leaf.disposition.value !== 'attachment';
+    if (!isText) {
+      const size = leaf.encoding === 'base64' ? base64Size(bytes) : bytes.length;
+      this.attachments.push({ type, name, size });
+      return;
+    }
+    const decoded = leaf.encoding === 'base64' ? decodeBase64(bytes) : leaf.encoding === 'quoted-printable' ? decodeQuotedPrintable(bytes) : bytes;
+    this.#addText(decoded, leaf.type.parameters.get('charset') ?? '', type);
+  }
+
+  #addText(bytes: Buffer, charset: string, type: string): void {
+    const text = decodeText(bytes, charset);
+    if (type === 'text/html' || (this.headers.length === 0 && /^\s{0,100}<(?:!doctype|html)/i.test(text))) {
+      const html = readHtml(text);
+      this.#addLinks(html.links);
+      if (html.text !== '') this.texts.push({ text: html.text, type: 'html' });
+      return;
+    }
+    const plain = (text.includes('\r') ? text.replaceAll('\r\n', '\n') : text).trim();
+    this.#addLinks(plainLinks(plain));
+    if (plain !== '') this.texts.push({ text: plain, type: 'plain' });
+  }
+
+  #addLinks(links: readonly Link[]): void {
+    for (const link of links) if (this.links.length < MAX_LINKS) this.links.push(link);
+  }
+}
+
+function skipMailboxLine(bytes: Buffer, at: number): number {
+  const begin = skipBlankLines(bytes, at);
+  return isMailboxLine(bytes, begin) ? lineEnd(bytes, begin, bytes.length) : begin;
+}
+
+/** Where the part before a delimiter ends: the line break before it belongs to the delimiter (RFC 2046 5.1.1). */
+function lineBreakBefore(bytes: Buffer, at: number): number {
+  if (at > 0 && bytes[at - 1] === 0x0a) return at > 1 && bytes[at - 2] === 0x0d ? at - 2 : at - 1;
+  return at;
+}
+
+function entityOf(fields: readonly HeaderField[], body: number, defaultType: string): Entity {
+  let type = '';
+  let encoding = '';
+  let disposition = '';
+  for (const [name, value] of fields) {
+    if (!name.startsWith('content-')) continue;
+    if (name === 'content-type') type ||= value;
+    else if (name === 'content-transfer-encoding') encoding ||= value;
+    else if (name === 'content-disposition') disposition ||= value;
+  }
+  const parsed = type === '' ? NO_PARAMETERS : parseParameters(type);
+  // RFC 2045 5.2: what is no type/subtype is text/plain.
+  const valid = /^[^\s/]+\/[^\s/]+$/.test(parsed.value);
+  return {
+    type: valid ? parsed : { value: type === '' ? defaultType : 'text/plain', parameters: parsed.parameters },
+    encoding: /^[^\s;(]*/.exec(encoding.toLowerCase())?.[0] ?? '',
+    disposition: disposition === '' ? NO_PARAMETERS : parseParameters(disposition),
+    body,
+  };
+}
+
+/** RFC 2046 allows 70 characters; broken mailers write more. */
+const MAX_BOUNDARY = 256;
+
+/** `--boundary` of a container, empty for an attached message, null for a leaf. */
+function delimiterOf(entity: Entity, bytes: Buffer): Buffer | null {
+  const type = entity.type.value;
+  const isEncoded = entity.encoding === 'base64' || entity.encoding === 'quoted-printable';
+  if (type === 'message/rfc822') return isEncoded ? null : Buffer.alloc(0);
+  if (!type.startsWith('multipart/')) return null;
+  const boundary = entity.type.parameters.get('boundary') ?? guessBoundary(bytes, entity.body);
+  if (boundary === '' || boundary.length > MAX_BOUNDARY) return null;
+  return Buffer.from(`--${boundary}`, 'utf8');
+}
+
+/** A multipart that does not name its boundary: a body that begins with `--something` shows it. */
+function guessBoundary(bytes: Buffer, at: number): string {
+  const begin = skipBlankLines(bytes, at);
+  if (bytes[begin] !== 0x2d || bytes[begin + 1] !== 0x2d) return '';
+  const line = bytes.toString('latin1', begin + 2, begin + 2 + MAX_BOUNDARY);
+  return /^[^\r\n]*/.exec(line)?.[0].trimEnd() ?? '';
+}
+
+const SAMPLE = 4_096;
+
+/** Bytes without any header line must at least look like text. */
+function refuseBinary(bytes: Buffer, at: number): void {
+  const end = Math.min(bytes.length, at + SAMPLE);
+  let controls = 0;
+  for (let i = at; i < end; i += 1) {
+    const byte = bytes[i];
+    if (byte === 0) controls = end;
+    if ((byte < 0x20 && (byte < 0x09 || byte > 0x0d) && byte !== 0x1b) || byte === 0x7f) controls += 1;
+  }
+  if (controls * 50 > end - at) throw new SluiceError('DECODE_MAIL', 'no header line, and the bytes are not text');
+}
+
+const DAY = 86_400_000;
+const NEWEST_TRACE = /;([^;]{6,100})$/;
+
+/**
+ * When the mail was received: the topmost `Received` (written by a server near the reader), else `Date`, which senders
+ * set as they like. What lies before 1990 or more than a day after arrival is not believed.
+ */
+function mailTime(headers: readonly HeaderField[], arrived: number): number {
+  let date = '';
+  for (const [name, value] of headers) {
+    if (name === 'date') date ||= value.slice(0, 100);
+    if (name !== 'received') continue;
+    const trace = NEWEST_TRACE.exec(value.slice(-200));
+    if (trace) {
+      date = trace[1];
+      break;
+    }
+  }
+  const at = date === '' ? Number.NaN : Date.parse(date.trim());
+  return at > 631_152_000_000 && at < arrived + DAY ? at : arrived;
+}
+
+const MAX_MESSAGE_ID = 500;
+
+function aliasesOf(headers: readonly HeaderField[], payload: Uint8Array): readonly string[] {
+  const raw = `raw:${sha256(payload)}`;
+  for (const [name, value] of headers) {
+    if (name !== 'message-id') continue;
+    const id = /<([^<>]+)>/.exec(value)?.[1] ?? value;
+    if (id !== '' && id.length <= MAX_MESSAGE_ID) return [`mid:${id.trim()}`, raw];
+    break;
+  }
+  return [raw];
+}

@@ -1,0 +1,277 @@
+/**
+ * E-mail to a sparse row. Promises: a function of the mail's bytes and the options alone (never of paths, arrival or other
+ * filters' headers); bounded in time and cells whatever the mail; each namespace has unit length times its weight, so that no
+ * view drowns another. `version` changes with anything that changes a row.
+ *
+ * The views, by what paid in our own measurements: byte 6-grams of the raw mail (robust against everything a
+ * decoder may get wrong), words and sparse pairs of the headers by name, words and sparse pairs of the decoded
+ * texts, links, structure, attachments.
+ */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Event, Featurizer, MailBody, RowWriter } from '../contract.ts';
+import { SluiceError } from '../errors.ts';
+import { HASH_VERSION, keyMark, mix, seedOf, sixGrams, word } from './hash.ts';
+import { type Names, Space } from './space.ts';
+import { WordPairs } from './tokens.ts';
+import { mayUse, RawView } from './view.ts';
+
+/** Raised with every change of what a mail's row is. */
+const EMAIL_VERSION = 1;
+
+const weight = (fallback: number, what: string) =>
+  z.number().min(0).max(100).default(fallback).describe(`weight of ${what}; 0 leaves it out`);
+
+export const emailOptions = z.strictObject({
+  bits: z.number().int().min(10).max(26).default(20).describe('2^bits buckets'),
+  key: z.string().default('').describe('secret of the fleet that the hashes are seeded with; all gateways and the hub share it'),
+  listHeaders: z.boolean().default(true).describe('whether List-*, Precedence and other headers of mailing lists are used'),
+  headBytes: z.number().int().min(0).max(1_048_576).default(16_384).describe('bytes of the raw body that are read at its begin'),
+  tailBytes: z.number().int().min(0).max(1_048_576).default(4_096).describe('bytes of the raw body that are read at its end'),
+  textLength: z.number().int().min(0).max(1_048_576).default(32_768).describe('characters of decoded text that are read'),
+  spaces: z
+    .strictObject({
+      raw: weight(1, 'byte 6-grams of the raw mail'),
+      rawPairs: weight(1, 'raw words and pairs'),
+      header: weight(1, 'words and sparse pairs of headers, by name'),
+      body: weight(1, 'words and sparse pairs of the decoded texts'),
+      links: weight(1, 'hosts, paths and oddities of links'),
+      structure: weight(1, 'parts, types, header names and sizes'),
+      attachments: weight(1, 'types and names of attachments'),
+    })
+    .prefault({})
+    .describe('the views of a mail and what each weighs'),
+});
+
+export type EmailOptions = z.infer<typeof emailOptions>;
+type SpaceName = keyof EmailOptions['spaces'];
+
+/** Most distinct buckets a view may have: more than any ordinary mail needs. */
+const LIMITS: Readonly<Record<SpaceName, number>> = {
+  raw: 32_768,
+  rawPairs: 32_768,
+  header: 16_384,
+  body: 32_768,
+  links: 4_096,
+  structure: 1_024,
+  attachments: 1_024,
+};
+const SPACE_NAMES = Object.keys(LIMITS) as SpaceName[];
+
+const HEADER_BYTES = 16_384;
+const HEADER_TEXT = 1_000;
+const HEADER_FIELDS = 200;
+const MAX_LINKS = 200;
+
+/** Opens the featurizer of mails; it takes no declared fields. */
+export function openEmail(options: EmailOptions): Featurizer {
+  return new EmailFeaturizer(options);
+}
+
+class EmailFeaturizer implements Featurizer {
+  readonly version: string;
+  readonly dims: number;
+  readonly denseDims = 0;
+  readonly #options: EmailOptions;
+  readonly #spaces: Readonly<Record<SpaceName, Space>>;
+  readonly #seeds: Readonly<Record<SpaceName, number>>;
+  readonly #view: RawView;
+  readonly #words = new WordPairs();
+
+  constructor(options: EmailOptions) {
+    this.#options = options;
+    this.dims = 2 ** options.bits;
+    this.version = versionOf(options);
+    this.#view = new RawView({
+      listHeaders: options.listHeaders,
+      headerBytes: HEADER_BYTES,
+      head: options.headBytes,
+      tail: options.tailBytes,
+    });
+    const spaces = {} as Record<SpaceName, Space>;
+    const seeds = {} as Record<SpaceName, number>;
+    for (const name of SPACE_NAMES) {
+      spaces[name] = new Space(this.dims, LIMITS[name]);
+      seeds[name] = seedOf(options.key, name);
+    }
+    this.#spaces = spaces;
+    this.#seeds = seeds;
+  }
+
+  write(event: Event, row: RowWriter): void {
+    try {
+      this.#fill(mailOf(event));
+      for (const name of SPACE_NAMES) this.#spaces[name].flush(row, this.#options.spaces[name]);
+    } finally {
+      for (const name of SPACE_NAMES) this.#spaces[name].clear();
+    }
+  }
+
+  describe(event: Event): ReturnType<Featurizer['describe']> {
+    const cells: ReturnType<Featurizer['describe']>[number][] = [];
+    try {
+      for (const name of SPACE_NAMES) this.#spaces[name].names = new Map();
+      this.#fill(mailOf(event));
+      for (const name of SPACE_NAMES) {
+        const space = this.#spaces[name];
+        const names: Names = space.names ?? new Map();
+        const { buckets, value } = space.peek(this.#options.spaces[name]);
+        for (const index of buckets)
+          cells.push({ name: `${name}: ${names.get(index) ?? '?'}`, index, value: Math.fround(value), part: 'sparse' });
+      }
+    } finally {
+      for (const name of SPACE_NAMES) {
+        this.#spaces[name].names = null;
+        this.#spaces[name].clear();
+      }
+    }
+    return cells;
+  }
+
+  /** Fills the spaces that have a weight. */
+  #fill(mail: MailBody): void {
+    const { spaces } = this.#options;
+    if (spaces.raw > 0 || spaces.rawPairs > 0) this.#raw(mail);
+    if (spaces.header > 0) this.#header(mail);
+    if (spaces.body > 0) this.#body(mail);
+    if (spaces.links > 0) this.#links(mail);
+    if (spaces.structure > 0) this.#structure(mail);
+    if (spaces.attachments > 0) this.#attachments(mail);
+  }
+
+  #raw(mail: MailBody): void {
+    const view = this.#view;
+    view.load(mail.raw);
+    const space = this.#spaces.raw;
+    if (this.#options.spaces.raw > 0)
+      sixGrams(view.bytes, 0, view.end, this.#seeds.raw, (hash, end) => {
+        space.add(hash);
+        if (space.names !== null) space.note(hash, quoted(view.bytes, end - 6, end));
+      });
+    if (this.#options.spaces.rawPairs === 0) return;
+    const text = Buffer.from(view.bytes.buffer, 0, view.end).toString('latin1');
+    this.#words.add(text, text.length, this.#seeds.rawPairs, this.#spaces.rawPairs, this.#spaces.rawPairs, '');
+  }
+
+  #header(mail: MailBody): void {
+    const space = this.#spaces.header;
+    let fields = 0;
+    for (const [name, value] of mail.headers) {
+      if (!mayUse(name, this.#options.listHeaders)) continue;
+      fields += 1;
+      if (fields > HEADER_FIELDS) return;
+      this.#words.add(value, HEADER_TEXT, this.#seeds.header ^ word(name), space, space, `${name}: `);
+    }
+  }
+
+  #body(mail: MailBody): void {
+    const space = this.#spaces.body;
+    let left = this.#options.textLength;
+    for (const { text } of mail.texts) {
+      if (left <= 0) return;
+      this.#words.add(text, left, this.#seeds.body, space, space, '');
+      left -= text.length;
+    }
+  }
+
+  /** One feature that is a whole text. */
+  #mark(name: SpaceName, text: string): void {
+    const space = this.#spaces[name];
+    const hash = mix(word(text) ^ this.#seeds[name]);
+    space.add(hash);
+    if (space.names !== null) space.note(hash, text);
+  }
+
+  #links(mail: MailBody): void {
+    let count = 0;
+    for (const link of mail.links) {
+      count += 1;
+      if (count > MAX_LINKS) break;
+      for (const mark of linkMarks(link.shown, link.target)) this.#mark('links', mark);
+    }
+    this.#mark('links', `number ${scale(mail.links.length)}`);
+  }
+
+  #structure(mail: MailBody): void {
+    let before = '^';
+    let fields = 0;
+    for (const [name] of mail.headers) {
+      if (!mayUse(name, this.#options.listHeaders)) continue;
+      fields += 1;
+      if (fields > HEADER_FIELDS) break;
+      this.#mark('structure', `has ${name}`);
+      this.#mark('structure', `${before} then ${name}`);
+      before = name;
+    }
+    let plain = 0;
+    let html = 0;
+    let length = 0;
+    for (const text of mail.texts) {
+      if (text.type === 'html') html += 1;
+      else plain += 1;
+      length += text.text.length;
+    }
+    this.#mark('structure', `plain ${scale(plain)} html ${scale(html)} attached ${scale(mail.attachments.length)}`);
+    this.#mark('structure', `text length ${scale(length)}`);
+    this.#mark('structure', `fields ${scale(fields)}`);
+  }
+
+  #attachments(mail: MailBody): void {
+    for (const { type, name, size } of mail.attachments.slice(0, 100)) {
+      this.#mark('attachments', `type ${type}`);
+      this.#mark('attachments', `ends ${/\.[^.]{1,10}$/.exec(name.toLowerCase())?.[0] ?? 'without'}`);
+      this.#mark('attachments', `size ${scale(size)}`);
+      this.#mark('attachments', `name ${name.slice(0, 100).toLowerCase()}`);
+    }
+  }
+}
+
+function mailOf(event: Event): MailBody {
+  if (event.body.kind !== 'mail') throw new SluiceError('INTERNAL', 'the e-mail features were given a reading');
+  return event.body;
+}
+
+/** Size on a scale of powers of two. */
+function scale(n: number): number {
+  return n <= 0 ? 0 : 1 + Math.floor(Math.log2(n));
+}
+
+/** Printable form of bytes. */
+function quoted(bytes: Uint8Array, from: number, to: number): string {
+  return JSON.stringify(Buffer.from(bytes.subarray(from, to)).toString('latin1'));
+}
+
+/** Scheme, host with its parents, path pieces, and what honest links seldom have. */
+function linkMarks(shown: string, target: string): string[] {
+  const marks: string[] = [];
+  const match = /^([a-z][a-z0-9+.-]{0,20}):(?:\/\/)?([^/?#]{0,300})([^?#]{0,300})/i.exec(target);
+  if (match === null) return [`relative ${target.slice(0, 60).toLowerCase()}`];
+  const scheme = match[1].toLowerCase();
+  marks.push(`scheme ${scheme}`);
+  const authority = match[2].toLowerCase();
+  const at = authority.lastIndexOf('@');
+  if (at >= 0 && scheme !== 'mailto') marks.push('user in address');
+  const host = authority.slice(at + 1).replace(/:\d*$/, '');
+  if (host !== authority.slice(at + 1)) marks.push(`port ${authority.slice(authority.lastIndexOf(':') + 1)}`);
+  const labels = host.split('.').slice(-6);
+  if (/^[\d.]+$|^0x|^\d+$/.test(host)) marks.push('host is a number');
+  for (let i = 0; i < labels.length; i += 1) marks.push(`host ${labels.slice(i).join('.')}`);
+  for (const piece of match[3].split('/').slice(0, 8)) if (piece !== '') marks.push(`path ${piece.toLowerCase()}`);
+  if (target.includes('%')) marks.push('escaped');
+  if (target.includes('?')) marks.push('query');
+  const claimed = /(?:https?:\/\/|www\.)([^/\s?#]{1,200})/i.exec(shown)?.[1]?.toLowerCase();
+  if (claimed !== undefined && !host.endsWith(labelsOf(claimed))) marks.push('shows another host');
+  if (shown === '') marks.push('shows nothing');
+  return marks;
+}
+
+/** The last two labels of a host. */
+function labelsOf(host: string): string {
+  return host.split('.').slice(-2).join('.');
+}
+
+function versionOf(options: EmailOptions): string {
+  const { key, ...rest } = options;
+  const text = JSON.stringify([EMAIL_VERSION, HASH_VERSION, keyMark(key), rest]);
+  return `email-${EMAIL_VERSION}-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
+}

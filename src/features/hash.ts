@@ -1,0 +1,73 @@
+/**
+ * Seeded 32-bit hashing for the hashing trick (Weinberger et al. 2009). Promises: the same key, text
+ * and order give the same bucket on every machine and Node version, for ever; a change here changes
+ * HASH_VERSION and with it the version of every featurizer. Refuses nothing: any number is taken
+ * modulo 2^32. These are not cryptographic hashes: the key keeps bucket numbers from being looked
+ * up in a table made for another fleet, it does not make stored rows secret from one who has the key.
+ *
+ * Sources: `mix` is the finaliser of MurmurHash3 (Appleby, public domain); words run through FNV-1a
+ * (Fowler, Noll, Vo) and are then mixed, as FNV alone leaves the low bits poor.
+ */
+import { createHash } from 'node:crypto';
+
+/** Goes into every featurizer's version. */
+export const HASH_VERSION = 1;
+
+const FNV_OFFSET = 0x811c9dc5 | 0;
+const FNV_PRIME = 0x01000193;
+
+/** A bijection on 32 bits in which every input bit reaches every output bit. */
+export function mix(hash: number): number {
+  let h = hash;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return h ^ (h >>> 16);
+}
+
+/** One hash of an ordered pair; (a, b) and (b, a) differ. */
+export function pair(a: number, b: number): number {
+  return mix(Math.imul(a, 0x9e3779b1) ^ Math.imul(b ^ 0x27d4eb2f, 0x165667b1));
+}
+
+/** Start value of a word; feed `letter`s, then `mix`. */
+export const wordStart = FNV_OFFSET;
+
+/** One FNV-1a step. A UTF-16 unit is taken whole, so every letter counts once. */
+export function letter(hash: number, unit: number): number {
+  return Math.imul(hash ^ unit, FNV_PRIME);
+}
+
+/** Hash of text[from, to). */
+export function word(text: string, from = 0, to = text.length): number {
+  let h = FNV_OFFSET;
+  for (let i = from; i < to; i += 1) h = Math.imul(h ^ text.charCodeAt(i), FNV_PRIME);
+  return mix(h);
+}
+
+/** A seed for each named space, so that equal words of two spaces fall into unrelated buckets. */
+export function seedOf(key: string, space: string): number {
+  return createHash('sha256').update(`${key}\0${space}`).digest().readInt32LE(0);
+}
+
+/** Six hex digits that tell two keys apart without telling the key. */
+export function keyMark(key: string): string {
+  return key === '' ? '0' : createHash('sha256').update(`mark\0${key}`).digest('hex').slice(0, 6);
+}
+
+/** Takes each hash of an n-gram as it ends; `end` is the index after its last byte. */
+export type GramTaker = (hash: number, end: number) => void;
+
+/**
+ * All 6-grams of bytes[from, to), each injectively packed into two 24-bit halves before mixing, so
+ * that two 6-grams collide only as random 32-bit numbers do. One multiplication pair per byte.
+ */
+export function sixGrams(bytes: Uint8Array, from: number, to: number, seed: number, take: GramTaker): void {
+  let young = 0;
+  let old = 0;
+  for (let i = from; i < to; i += 1) {
+    old = ((old << 8) | (young >>> 16)) & 0xffffff;
+    young = ((young << 8) | bytes[i]) & 0xffffff;
+    if (i < from + 5) continue;
+    take(mix(Math.imul(young, 0x9e3779b1) ^ Math.imul(old, 0x85ebca77) ^ seed), i + 1);
+  }
+}

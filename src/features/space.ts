@@ -1,0 +1,85 @@
+/**
+ * One namespace of a sparse row while it is being filled: the distinct buckets, in order of appearance. Promises:
+ * each bucket once; `flush` gives each the value weight/sqrt(n), so that a namespace weighs the same whether
+ * a mail has ten or ten thousand of its features; nothing is allocated once grown. Refuses nothing; what comes after
+ * `limit` distinct buckets is left out, which bounds a row.
+ */
+import type { RowWriter } from '../contract.ts';
+
+/** A name for `describe`; many names may share a bucket. */
+export type Names = Map<number, string>;
+
+export class Space {
+  readonly #mask: number;
+  readonly #limit: number;
+  readonly #buckets: Uint32Array;
+  // Open addressing, at most half full: bucket and the epoch in which it was put there.
+  readonly #slots: Uint32Array;
+  readonly #slotMask: number;
+  #epoch = 1;
+  #count = 0;
+  /** Set by `describe` only. */
+  names: Names | null = null;
+
+  /** `dims` is a power of two; at most `limit` distinct buckets are kept. */
+  constructor(dims: number, limit: number) {
+    let size = 16;
+    while (size < limit * 2) size *= 2;
+    this.#mask = dims - 1;
+    this.#limit = limit;
+    this.#buckets = new Uint32Array(limit);
+    this.#slots = new Uint32Array(size * 2);
+    this.#slotMask = size - 1;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  add(hash: number): void {
+    const bucket = hash & this.#mask;
+    const slots = this.#slots;
+    for (let slot = bucket; ; slot += 1) {
+      const at = (slot & this.#slotMask) * 2;
+      if (slots[at + 1] !== this.#epoch) {
+        if (this.#count === this.#limit) return;
+        slots[at] = bucket;
+        slots[at + 1] = this.#epoch;
+        this.#buckets[this.#count] = bucket;
+        this.#count += 1;
+        return;
+      }
+      if (slots[at] === bucket) return;
+    }
+  }
+
+  /** Remembers what a bucket stands for; only while `names` is set. */
+  note(hash: number, name: string): void {
+    if (this.names === null) return;
+    const bucket = hash & this.#mask;
+    const known = this.names.get(bucket);
+    if (known === undefined) this.names.set(bucket, name);
+    else if (known !== name && known.length < 200 && !known.split(' | ').includes(name))
+      this.names.set(bucket, `${known} | ${name}`);
+  }
+
+  /** Writes the buckets into the row and empties the space. */
+  flush(row: RowWriter, weight: number): void {
+    const value = weight / Math.sqrt(this.#count);
+    for (let i = 0; i < this.#count; i += 1) row.sparse(this.#buckets[i], value);
+    this.clear();
+  }
+
+  /** The buckets and their value as `flush` would write them. */
+  peek(weight: number): { readonly buckets: Uint32Array; readonly value: number } {
+    return { buckets: this.#buckets.slice(0, this.#count), value: weight / Math.sqrt(this.#count) };
+  }
+
+  clear(): void {
+    this.#count = 0;
+    this.#epoch = (this.#epoch + 1) >>> 0;
+    if (this.#epoch !== 0) return;
+    this.#slots.fill(0);
+    this.#epoch = 1;
+  }
+}

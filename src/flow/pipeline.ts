@@ -1,0 +1,121 @@
+/**
+ * Reads every source and offers its messages to the lanes of the tasks that read it. Pulling stops while the
+ * credit (`maxInFlight`, `maxInFlightBytes`) is spent or a lane is full: that is the back-pressure. On
+ * stop the readers end first, then the lanes run dry, then the sources flush their acknowledgements.
+ */
+import type { Clock, Delivery, Source } from '../contract.ts';
+import { asSluiceError } from '../errors.ts';
+import type { Telemetry } from '../telemetry.ts';
+import { Credit } from './credit.ts';
+import type { Lane } from './lane.ts';
+import { Slot } from './settle.ts';
+
+const RESTART_PAUSE_MS = 1_000;
+
+export interface PipelineContext {
+  readonly maxInFlight: number;
+  readonly maxInFlightBytes: number;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+}
+
+export interface Route {
+  readonly source: Source;
+  readonly lanes: readonly Lane[];
+}
+
+export class Pipeline {
+  readonly #routes: readonly Route[];
+  readonly #context: PipelineContext;
+  readonly #stop = new AbortController();
+  readonly credit: Credit;
+  #readers: Promise<void>[] = [];
+
+  constructor(routes: readonly Route[], context: PipelineContext) {
+    this.#routes = routes;
+    this.#context = context;
+    this.credit = new Credit(context.maxInFlight, context.maxInFlightBytes);
+  }
+
+  start(): void {
+    this.#readers = this.#routes.map((route) => this.#read(route));
+  }
+
+  /** Resolves when every source has ended (files do; brokers do not before `stop`) and the lanes are dry. */
+  async finished(): Promise<void> {
+    await Promise.all(this.#readers);
+    await this.drain();
+  }
+
+  async drain(): Promise<void> {
+    await Promise.all(this.#lanes().map((lane) => lane.idle()));
+  }
+
+  /** Readers end, lanes run dry (or `deadline` ms pass), sources flush acknowledgements and disconnect. */
+  async stop(deadlineMs: number): Promise<{ readonly clean: boolean }> {
+    this.#stop.abort();
+    const dry = Promise.all(this.#readers).then(() => this.drain());
+    const timeout = new AbortController();
+    const clean = await Promise.race([
+      dry.then(() => true),
+      this.#context.clock.sleep(deadlineMs, timeout.signal).then(() => false),
+    ]);
+    timeout.abort();
+    await Promise.all(this.#routes.map((route) => route.source.close()));
+    return { clean };
+  }
+
+  /** Puts one message through one lane, outside any source (replayed dead letters). */
+  async inject(lane: Lane, delivery: Delivery): Promise<void> {
+    if (!(await this.credit.take(delivery.message.payload.byteLength, this.#stop.signal))) {
+      delivery.settle('retry');
+      return;
+    }
+    await lane.room();
+    lane.offer(new Slot(delivery, 1, this.credit, this.#context.clock.now(), null));
+    lane.flush();
+  }
+
+  #lanes(): Lane[] {
+    return [...new Set(this.#routes.flatMap((route) => route.lanes))];
+  }
+
+  /** A source whose iterator throws is read again after a pause: the process survives, `/ready` tells. */
+  async #read(route: Route): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        for await (const deliveries of route.source.read(this.#stop.signal))
+          await this.#take(route, deliveries);
+        return;
+      } catch (thrown) {
+        this.#context.telemetry.error(asSluiceError(thrown), { source: route.source.name });
+        await this.#context.clock.sleep(RESTART_PAUSE_MS, this.#stop.signal);
+      }
+    }
+  }
+
+  async #take(route: Route, deliveries: readonly Delivery[]): Promise<void> {
+    const { telemetry, clock } = this.#context;
+    const source = route.source.name;
+    const receivedAt = clock.now();
+    const onSettled = () => telemetry.count('settled', { source });
+    let bytes = 0;
+    for (const delivery of deliveries) {
+      const size = delivery.message.payload.byteLength;
+      bytes += size;
+      if (!this.credit.tryTake(size)) {
+        for (const lane of route.lanes) lane.flush();
+        // Without credit at stop the message stays unsettled: its transport delivers it again.
+        if (!(await this.credit.take(size, this.#stop.signal))) return;
+      }
+      const slot = new Slot(delivery, route.lanes.length, this.credit, receivedAt, onSettled);
+      for (const lane of route.lanes) {
+        if (!lane.hasRoom) await lane.room();
+        lane.offer(slot);
+      }
+    }
+    for (const lane of route.lanes) lane.flush();
+    telemetry.count('messages_received', { source }, deliveries.length);
+    telemetry.count('bytes_received', { source }, bytes);
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * Metrics windows: per task and interval the counts by label, rate, latency percentiles and prequential
+ * quality go to the `metrics` topics; the same numbers stand in `/metrics` and in the status. The totals
+ * beside the window are since this process began, quality since the model began.
+ */
+import type { Clock } from '../contract.ts';
+import type { Envelope } from '../envelope.ts';
+import { isoTime } from '../envelope.ts';
+import type { QualityWindow } from '../task/metrics.ts';
+import type { Task } from '../task/task.ts';
+import type { Telemetry } from '../telemetry.ts';
+import type { Lane } from './lane.ts';
+import { LatencyHistogram } from './latency.ts';
+import type { Publisher } from './publisher.ts';
+
+/** What a window needs to know of the learning side. */
+export interface LearnerView {
+  readonly labels: number;
+  readonly sufficient: boolean;
+  readonly quality: QualityWindow;
+  readonly bytes: number;
+}
+
+export interface WindowOutput {
+  readonly publisher: Publisher;
+  readonly topic: string;
+  readonly envelope: Envelope;
+}
+
+interface Watched {
+  readonly task: Task;
+  readonly lane: Lane;
+  readonly learner: LearnerView;
+  readonly outputs: readonly WindowOutput[];
+  readonly total: Totals;
+  /** The last closed window, for the status. */
+  last: { rate: number; latencyMs: { p50: number; p95: number; p99: number } };
+}
+
+/** Since the process began, quality since the model began. */
+export interface TaskStatus {
+  readonly state: 'live' | 'learning';
+  readonly events: number;
+  readonly verdicts: number;
+  readonly byLabel: Readonly<Record<string, number>>;
+  readonly learning: number;
+  readonly dead: number;
+  /** Labels in the running model. */
+  readonly learned: number;
+  readonly tested: number;
+  readonly accuracy: number | null;
+  /** Events a second in the last window. */
+  readonly rate: number;
+  readonly latencyMs: { readonly p50: number; readonly p95: number; readonly p99: number };
+  readonly modelBytes: number;
+}
+
+interface Totals {
+  events: number;
+  messages: number;
+  dead: number;
+  learning: number;
+  byLabel: number[];
+  readonly latency: LatencyHistogram;
+}
+
+export class Windows {
+  readonly #clock: Clock;
+  readonly #telemetry: Telemetry;
+  readonly #watched = new Map<string, Watched>();
+  #from: number;
+
+  constructor(clock: Clock, telemetry: Telemetry) {
+    this.#clock = clock;
+    this.#telemetry = telemetry;
+    this.#from = clock.now();
+  }
+
+  add(watched: Pick<Watched, 'task' | 'lane' | 'learner' | 'outputs'>): void {
+    const byLabel = watched.task.labels.map(() => 0);
+    const total = { events: 0, messages: 0, dead: 0, learning: 0, byLabel, latency: new LatencyHistogram() };
+    this.#watched.set(watched.task.name, {
+      ...watched,
+      total,
+      last: { rate: 0, latencyMs: { p50: 0, p95: 0, p99: 0 } },
+    });
+  }
+
+  /** Closes the window of every task and publishes it. Not waited for: metrics never hold up an event. */
+  publish(): void {
+    const to = this.#clock.now();
+    for (const watched of this.#watched.values()) {
+      const window = this.#close(watched, to);
+      for (const { publisher, topic, envelope } of watched.outputs) {
+        void publisher.submit([{ topic, key: null, payload: envelope.metrics(window, to) }]);
+      }
+    }
+    this.#from = to;
+  }
+
+  /** What is known of one task now, for `/api/status`, the status line and the summary. */
+  status(task: string): TaskStatus | null {
+    const watched = this.#watched.get(task);
+    if (!watched) return null;
+    const { total, last, lane, learner } = watched;
+    const { labels } = watched.task;
+    const labelled = total.byLabel.map((n, c) => n + lane.stats.byLabel[c]);
+    const learning = total.learning + lane.stats.learning;
+    return {
+      state: learner.sufficient ? 'live' : 'learning',
+      events: total.events + lane.stats.events,
+      verdicts: labelled.reduce((a, b) => a + b, learning),
+      byLabel: named(labels, labelled),
+      learning,
+      dead: total.dead + lane.stats.dead,
+      learned: learner.labels,
+      tested: learner.quality.total.tested,
+      accuracy: learner.quality.total.report().accuracy,
+      rate: last.rate,
+      latencyMs: last.latencyMs,
+      modelBytes: learner.bytes,
+    };
+  }
+
+  /** Latency of every event so far. */
+  latency(task: string): LatencyHistogram {
+    const merged = new LatencyHistogram();
+    const watched = this.#watched.get(task);
+    if (watched) {
+      merged.merge(watched.total.latency);
+      merged.merge(watched.lane.stats.latency);
+    }
+    return merged;
+  }
+
+  #close(watched: Watched, to: number): Readonly<Record<string, unknown>> {
+    const { task, lane, learner, total } = watched;
+    const { stats } = lane;
+    const seconds = Math.max(1e-3, (to - this.#from) / 1000);
+    const latencyMs = stats.latency.summary();
+    const rate = Math.round((stats.events / seconds) * 10) / 10;
+    const window = {
+      from: isoTime(this.#from),
+      to: isoTime(to),
+      events: stats.events,
+      verdicts: named(task.labels, stats.byLabel),
+      learning: stats.learning,
+      dead: stats.dead,
+      rate,
+      latencyMs,
+      model: { labels: learner.labels, sufficient: learner.sufficient },
+      quality: { window: learner.quality.close(), total: learner.quality.total.report() },
+    };
+    watched.last = { rate, latencyMs };
+    this.#tell(watched);
+    total.events += stats.events;
+    total.messages += stats.messages;
+    total.dead += stats.dead;
+    total.learning += stats.learning;
+    total.byLabel.forEach((n, c) => {
+      total.byLabel[c] = n + stats.byLabel[c];
+    });
+    total.latency.merge(stats.latency);
+    stats.reset();
+    return window;
+  }
+
+  #tell({ task, lane: { stats }, last, learner }: Watched): void {
+    const { name, labels } = task;
+    labels.forEach((label, c) => {
+      this.#telemetry.count('verdicts', { task: name, label }, stats.byLabel[c]);
+    });
+    this.#telemetry.count('verdicts', { task: name, label: 'learning' }, stats.learning);
+    for (const [quantile, value] of Object.entries(last.latencyMs)) {
+      this.#telemetry.set('latency_ms', { task: name, quantile }, value);
+    }
+    this.#telemetry.set('quality_tested', { task: name }, learner.quality.total.tested);
+    this.#telemetry.set('quality_correct', { task: name }, learner.quality.total.correct);
+  }
+}
+
+const named = (labels: readonly string[], counts: readonly number[]): Record<string, number> =>
+  Object.fromEntries(labels.map((label, c) => [label, counts[c]]));

@@ -1,0 +1,147 @@
+/**
+ * What of one partition has been handed out and what of that is settled: the offset that may be committed is
+ * the first one not yet settled as done, never beyond a hole. A message to be retried stays in its place and
+ * is found again when the partition is read back, so only it is delivered twice, not all that came after it.
+ * Entries live in a ring, nine bytes each; no allocation per message.
+ */
+import type { Outcome } from '../../contract.ts';
+
+const PENDING = 0;
+const DONE = 1;
+const RETRY = 2;
+const FIRST_CAPACITY = 1_024;
+const FIRST_RETRY_MS = 100;
+const MOST_RETRY_MS = 30_000;
+
+export class Watermark {
+  readonly topic: string;
+  readonly partition: number;
+  /** Set when the partition went to another member: settling then changes nothing. */
+  lost = false;
+  /** True between seeking back for retries and having read up to `next` again. */
+  rereading = false;
+  /** The last offset that a commit confirmed, -1 for none known. */
+  committed = -1;
+  /** The offset after the last one handed out, -1 while nothing was. */
+  next = -1;
+  /** Whether a retry is already waiting for its time. */
+  retryTimer = false;
+  /** How long the next retry waits; doubles while retries fail. */
+  retryDelay = FIRST_RETRY_MS;
+  #offsets = new Float64Array(FIRST_CAPACITY);
+  #states = new Uint8Array(FIRST_CAPACITY);
+  // Entry numbers only rise; an entry's place in the ring is its number modulo the capacity (a power of two).
+  #head = 0;
+  #tail = 0;
+
+  constructor(topic: string, partition: number) {
+    this.topic = topic;
+    this.partition = partition;
+  }
+
+  /** Messages handed out from the first unsettled one on. */
+  get span(): number {
+    return this.#tail - this.#head;
+  }
+
+  /** The offset to commit: everything before it is done. -1 where nothing can be said. */
+  get offset(): number {
+    return this.#head < this.#tail ? this.#offsets[this.#head & this.#mask] : this.next;
+  }
+
+  get #mask(): number {
+    return this.#offsets.length - 1;
+  }
+
+  /**
+   * Takes a fetched message in: its entry number, or -1 when it was handed out before and needs no second delivery.
+   * Offsets below `next` are known from the first reading.
+   */
+  admit(offset: number): number {
+    if (offset < this.next) return this.#revive(offset);
+    this.rereading = false;
+    if (this.span === this.#offsets.length) this.#grow();
+    const entry = this.#tail++;
+    this.#offsets[entry & this.#mask] = offset;
+    this.#states[entry & this.#mask] = PENDING;
+    this.next = offset + 1;
+    return entry;
+  }
+
+  /** True where `admit` would hand this offset out. */
+  wants(offset: number): boolean {
+    return offset >= this.next || this.#stateOf(offset) === RETRY;
+  }
+
+  /** The log has no message between the last one handed out and `offset` (control records, compaction). */
+  passed(offset: number): void {
+    if (offset > this.next) this.next = offset;
+  }
+
+  /** True when the committable offset rose. */
+  settle(entry: number, outcome: Outcome): boolean {
+    const place = entry & this.#mask;
+    if (entry < this.#head || this.#states[place] !== PENDING) return false;
+    if (outcome === 'retry') {
+      this.#states[place] = RETRY;
+      return false;
+    }
+    this.#states[place] = DONE;
+    this.retryDelay = FIRST_RETRY_MS;
+    if (entry !== this.#head) return false;
+    while (this.#head < this.#tail && this.#states[this.#head & this.#mask] === DONE) this.#head++;
+    return true;
+  }
+
+  /** The lowest offset that waits for a second delivery, -1 for none. */
+  firstRetry(): number {
+    for (let entry = this.#head; entry < this.#tail; entry++)
+      if (this.#states[entry & this.#mask] === RETRY) return this.#offsets[entry & this.#mask];
+    return -1;
+  }
+
+  /** The delay before the coming retry, in ms, with jitter; the one after it waits twice as long. */
+  backOff(): number {
+    const delay = this.retryDelay;
+    this.retryDelay = Math.min(delay * 2, MOST_RETRY_MS);
+    return delay * (0.75 + Math.random() / 2);
+  }
+
+  #revive(offset: number): number {
+    const entry = this.#find(offset);
+    if (entry === -1 || this.#states[entry & this.#mask] !== RETRY) return -1;
+    this.#states[entry & this.#mask] = PENDING;
+    return entry;
+  }
+
+  #stateOf(offset: number): number {
+    const entry = this.#find(offset);
+    return entry === -1 ? DONE : this.#states[entry & this.#mask];
+  }
+
+  /** Binary search: offsets rise with the entry number. */
+  #find(offset: number): number {
+    let low = this.#head;
+    let high = this.#tail - 1;
+    while (low <= high) {
+      const middle = Math.floor((low + high) / 2);
+      const found = this.#offsets[middle & this.#mask];
+      if (found === offset) return middle;
+      if (found < offset) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
+  #grow(): void {
+    const capacity = this.#offsets.length * 2;
+    const offsets = new Float64Array(capacity);
+    const states = new Uint8Array(capacity);
+    for (let entry = this.#head; entry < this.#tail; entry++) {
+      offsets[entry & (capacity - 1)] = this.#offsets[entry & this.#mask];
+      states[entry & (capacity - 1)] = this.#states[entry & this.#mask];
+    }
+    this.#offsets = offsets;
+    this.#states = states;
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Which labels a learner gets, and when: the words of `--feedback`, parsed, and a teacher that decides event by
+ * event. Every chance is drawn from a stream of its own for every event, whether it matters or not, so that
+ * one word more never changes what another one decides. Refuses (USAGE) words it does not know, the same word
+ * twice, and `active` together with `errors`: either the learner asks or the user complains.
+ */
+import { SluiceError } from '../errors.ts';
+import { duration } from '../units.ts';
+import { seededRandom } from './random.ts';
+
+export interface Feedback {
+  /** Labels for the first so many events only. */
+  readonly delayed: number;
+  /** Each label comes so many events later: after event i + lag was scored. 0 is at once. */
+  readonly lag: number;
+  /** Each label comes so many milliseconds of the events' own time later; 0 where `lag` counts events. */
+  readonly lagMs: number;
+  /** Share of the events that get a label. */
+  readonly partial: number;
+  /** Share of the labels that are wrong. */
+  readonly noisy: number;
+  /** Labels the learner may ask for; null where it is not asked. */
+  readonly active: number | null;
+  /** Share of the wrong verdicts that get a label; null where right ones do too. */
+  readonly errors: number | null;
+}
+
+export const immediate: Feedback = {
+  delayed: Number.POSITIVE_INFINITY,
+  lag: 0,
+  lagMs: 0,
+  partial: 1,
+  noisy: 0,
+  active: null,
+  errors: null,
+};
+
+function refuse(word: string, what: string): never {
+  throw new SluiceError('USAGE', `--feedback ${word}: ${what}`);
+}
+
+function count(word: string, text: string): number {
+  return /^\d{1,15}$/.test(text) ? Number(text) : refuse(word, 'needs a whole number, as in delayed:500');
+}
+
+function share(word: string, text: string): number {
+  const value = Number(text);
+  return text !== '' && value >= 0 && value <= 1 ? value : refuse(word, 'needs a share from 0 to 1, as in partial:0.2');
+}
+
+function lag(word: string, text: string): Partial<Feedback> {
+  if (/^\d+$/.test(text)) return { lag: count(word, text) };
+  const parsed = duration.safeParse(text);
+  return parsed.success ? { lagMs: parsed.data } : refuse(word, 'needs a number of events or a time, as in lag:200 or lag:2d');
+}
+
+const WORDS: Readonly<Record<string, (word: string, text: string) => Partial<Feedback>>> = {
+  delayed: (word, text) => ({ delayed: count(word, text) }),
+  lag,
+  partial: (word, text) => ({ partial: share(word, text) }),
+  noisy: (word, text) => ({ noisy: share(word, text) }),
+  active: (word, text) => ({ active: count(word, text) }),
+  errors: (word, text) => ({ errors: share(word, text) }),
+};
+
+/** `immediate`, or words joined by commas: `errors:0.3,lag:200,noisy:0.02`. Throws USAGE. */
+export function parseFeedback(text: string): Feedback {
+  if (text === 'immediate') return immediate;
+  const seen = new Set<string>();
+  let feedback = immediate;
+  for (const word of text.split(',')) {
+    const [name, value = ''] = word.split(':');
+    const read = WORDS[name] ?? refuse(word, `is not one of immediate, ${Object.keys(WORDS).join(', ')}`);
+    if (seen.has(name)) refuse(word, 'stands there twice');
+    seen.add(name);
+    feedback = { ...feedback, ...read(word, value) };
+  }
+  if (feedback.active !== null && feedback.errors !== null) refuse(text, 'active and errors exclude each other');
+  return feedback;
+}
+
+/** True where a label depends on the verdict: such a stream cannot be planned ahead. */
+export function dependsOnVerdict(feedback: Feedback): boolean {
+  return feedback.active !== null || feedback.errors !== null;
+}
+
+/** Share of an active learner's budget that is spent on the first events, whatever they are. */
+const FIRST_SHARE = 0.1;
+/** How fast the bar for asking moves. */
+const STEP = 0.01;
+
+/**
+ * Uncertainty sampling with a moving bar (VarUncertainty of Zliobaite et al. 2014): asks where the lead of the best
+ * label over the second is below the bar, which falls after each question and rises after each silence.
+ * The budget is spread over the stream: a tenth at the start, the rest never faster than the stream goes by.
+ */
+class Asker {
+  readonly #budget: number;
+  readonly #total: number;
+  readonly #random: () => number;
+  #asked = 0;
+  #bar = 0.5;
+
+  constructor(budget: number, total: number, random: () => number) {
+    this.#budget = budget;
+    this.#total = Math.max(1, total);
+    this.#random = random;
+  }
+
+  ask(index: number, lead: number): boolean {
+    // A little noise on the bar, or a region the model is wrongly sure of would never be asked about again.
+    const jitter = 0.5 + this.#random();
+    if (this.#asked >= this.#budget) return false;
+    const first = Math.ceil(this.#budget * FIRST_SHARE);
+    const allowed = first + ((this.#budget - first) * (index + 1)) / this.#total;
+    if (this.#asked >= first) {
+      if (this.#asked + 1 > allowed) return false;
+      const unsure = lead < this.#bar * jitter;
+      this.#bar = Math.min(1, this.#bar * (unsure ? 1 - STEP : 1 + STEP));
+      if (!unsure) return false;
+    }
+    this.#asked += 1;
+    return true;
+  }
+}
+
+/** Decides the label of each event of one stream; call it once an event, in order. */
+export class Teacher {
+  readonly #feedback: Feedback;
+  readonly #classes: number;
+  readonly #partial: () => number;
+  readonly #noisy: () => number;
+  readonly #flip: () => number;
+  readonly #errors: () => number;
+  readonly #asker: Asker | null;
+  /** Labels given. */
+  given = 0;
+
+  /** `total` is the number of events of the stream, over which an active learner's budget is spread. */
+  constructor(feedback: Feedback, classes: number, total: number, seed: number) {
+    this.#feedback = feedback;
+    this.#classes = classes;
+    this.#partial = seededRandom(seed, 'partial');
+    this.#noisy = seededRandom(seed, 'noisy');
+    this.#flip = seededRandom(seed, 'flip');
+    this.#errors = seededRandom(seed, 'errors');
+    const active = seededRandom(seed, 'active');
+    const asked = Math.min(total, feedback.delayed);
+    this.#asker = feedback.active === null ? null : new Asker(feedback.active, asked, active);
+  }
+
+  /**
+   * The label that will be learned for event `index` (from 0), or -1. `truth` is -1 where the file has no label.
+   * `verdict` is needed where the feedback depends on it.
+   */
+  label(index: number, truth: number, verdict?: { readonly predicted: number; readonly lead: number }): number {
+    const { delayed, partial, noisy, errors } = this.#feedback;
+    const kept = this.#partial() < partial;
+    const wrong = this.#noisy() < noisy;
+    const other = Math.floor(this.#flip() * (this.#classes - 1));
+    const told = errors === null || (this.#errors() < errors && verdict?.predicted !== truth);
+    if (truth < 0 || index >= delayed || !kept || !told) return -1;
+    if (this.#asker && !this.#asker.ask(index, verdict?.lead ?? 0)) return -1;
+    this.given += 1;
+    if (!wrong) return truth;
+    return other >= truth ? other + 1 : other;
+  }
+}

@@ -1,0 +1,348 @@
+/**
+ * Test-then-train over a stream: each event is scored before anything of its label reaches the model, then labels
+ * are learned as the feedback brings them. `prequential` tests every event; `holdout` trains on the first part and
+ * tests the rest with a model that no longer changes. One run with one seed gives the same verdicts every time.
+ *
+ * Where labels do not depend on verdicts the whole order of scoring and learning is known ahead and runs in
+ * schedules of many events a call. Where they do (active, errors), events are scored a few at a time, and
+ * scores after an event whose label was learned at once are thrown away and asked for again. Rows whose
+ * labels come later are kept until then; nothing else is.
+ */
+import type { Event, Message, Model, Rows } from '../contract.ts';
+import { asSluiceError, type ErrorCode, SluiceError } from '../errors.ts';
+import { concat, RowArena, sliceRow } from '../features/rows.ts';
+import { dependsOnVerdict, type Feedback, Teacher } from './feedback.ts';
+import type { Task } from './task.ts';
+
+/** Rows of one call where the schedule is known; and where it is not. */
+const CHUNK = 512;
+const ASKED_CHUNK = 128;
+
+/** One tested event: indices of labels, and where its probabilities lie. */
+export interface Tested {
+  readonly id: string;
+  readonly truth: number;
+  readonly predicted: number;
+  readonly scores: Float32Array;
+  readonly offset: number;
+}
+
+export interface RunOptions {
+  readonly task: Task;
+  readonly model: Model;
+  readonly feedback: Feedback;
+  readonly seed: number;
+  /** Events of the stream, as far as known: active learning spreads its budget over them. */
+  readonly total: number;
+  /** Events before this one train and are not tested. */
+  readonly testFrom: number;
+  /** True: nothing is learned from `testFrom` on (holdout). */
+  readonly frozen: boolean;
+  readonly onTested: (tested: Tested) => void;
+  /** After each call of the model: events so far. */
+  readonly onProgress?: (events: number) => void;
+}
+
+export interface RunResult {
+  /** Events decoded. */
+  readonly events: number;
+  /** Labels that the learner got. */
+  readonly labelsGiven: number;
+  /** Messages that could not be decoded, by error code: the gateway makes dead letters of them. */
+  readonly dead: Readonly<Partial<Record<ErrorCode, number>>>;
+}
+
+/** Events in order, with what the protocol needs to know of them. */
+interface Chunk {
+  readonly arena: RowArena;
+  readonly first: number;
+  readonly ids: string[];
+  readonly truths: number[];
+  /** The stream's clock at each event: the latest time seen so far. */
+  readonly clocks: number[];
+}
+
+/** A label on its way. The row lies in the current chunk (`row`), or in a copy (`kept`). */
+interface Pending {
+  readonly index: number;
+  readonly clock: number;
+  readonly label: number;
+  row: number;
+  kept: Rows | null;
+}
+
+/** Runs a stream through a model. Throws SluiceError INPUT_INVALID for a label that the task does not have. */
+export async function runStream(messages: AsyncIterable<Message>, options: RunOptions): Promise<RunResult> {
+  const run = new Run(options);
+  const dead: Partial<Record<ErrorCode, number>> = {};
+  const arenas = [0, 1].map(() => new RowArena(options.task.shape.dims, options.task.shape.denseDims));
+  const size = dependsOnVerdict(options.feedback) ? ASKED_CHUNK : CHUNK;
+  let running: Promise<void> = Promise.resolve();
+  let chunk = newChunk(arenas[0], 0);
+  let clock = Number.NEGATIVE_INFINITY;
+  const send = async (): Promise<void> => {
+    await running;
+    running = run.take(chunk);
+    // A failure surfaces at the next `await running`; until then it must not count as unhandled.
+    running.catch(() => {});
+    chunk = newChunk(chunk.arena === arenas[0] ? arenas[1] : arenas[0], chunk.first + chunk.ids.length);
+  };
+  for await (const message of messages) {
+    let events: readonly Event[];
+    try {
+      events = options.task.decode(message);
+    } catch (error) {
+      const { code } = asSluiceError(error, 'DECODE_UNEXPECTED');
+      dead[code] = (dead[code] ?? 0) + 1;
+      continue;
+    }
+    const truth = truthOf(message, options.task);
+    for (const event of events) {
+      options.task.fill(event, chunk.arena);
+      clock = Math.max(clock, event.at);
+      chunk.ids.push(event.id);
+      chunk.truths.push(truth);
+      chunk.clocks.push(clock);
+      if (chunk.ids.length === size) await send();
+    }
+  }
+  await send();
+  await running;
+  return { events: chunk.first, labelsGiven: run.labelsGiven, dead };
+}
+
+function newChunk(arena: RowArena, first: number): Chunk {
+  arena.reset();
+  return { arena, first, ids: [], truths: [], clocks: [] };
+}
+
+function truthOf(message: Message, task: Task): number {
+  if (message.label === undefined) return -1;
+  const truth = task.labels.indexOf(message.label);
+  if (truth >= 0) return truth;
+  const known = task.labels.join(', ');
+  throw new SluiceError('INPUT_INVALID', `${message.position}: label ${message.label} is not one of ${known}`);
+}
+
+/** Best label and its lead over the second; the first of equals wins, as in the gateway. */
+export function decide(scores: Float32Array, offset: number, classes: number): { predicted: number; lead: number } {
+  let [predicted, second] = [0, Number.NEGATIVE_INFINITY];
+  for (let c = 1; c < classes; c++) {
+    if (scores[offset + c] > scores[offset + predicted]) {
+      second = scores[offset + predicted];
+      predicted = c;
+    } else second = Math.max(second, scores[offset + c]);
+  }
+  return { predicted, lead: scores[offset + predicted] - second };
+}
+
+/** First in, first out, without moving what waits. */
+class Queue<T> {
+  #items: T[] = [];
+  #head = 0;
+
+  get first(): T | undefined {
+    return this.#items[this.#head];
+  }
+
+  push(item: T): void {
+    this.#items.push(item);
+  }
+
+  /** Takes out the first; call it where there is one. */
+  take(): T {
+    const item = this.#items[this.#head++];
+    if (this.#head > 1_024 && this.#head * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#head);
+      this.#head = 0;
+    }
+    return item;
+  }
+
+  *[Symbol.iterator](): Generator<T> {
+    for (let i = this.#head; i < this.#items.length; i++) yield this.#items[i];
+  }
+}
+
+/** The order of scoring and learning of one stream. */
+class Run {
+  readonly #options: RunOptions;
+  readonly #teacher: Teacher;
+  /** In the order of their coming: the lag is the same for all and the clock never goes back. */
+  readonly #pending = new Queue<Pending>();
+  #span = 1;
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    const { feedback, task, seed, frozen, testFrom } = options;
+    const total = frozen ? Math.min(options.total, testFrom) : options.total;
+    this.#teacher = new Teacher(feedback, task.labels.length, total, seed);
+  }
+
+  get labelsGiven(): number {
+    return this.#teacher.given;
+  }
+
+  async take(chunk: Chunk): Promise<void> {
+    if (chunk.ids.length === 0) return;
+    if (dependsOnVerdict(this.#options.feedback)) await this.#takeAsking(chunk);
+    else await this.#takePlanned(chunk);
+    for (const pending of this.#pending) {
+      if (pending.kept) continue;
+      pending.kept = sliceRow(chunk.arena.view(), pending.row);
+    }
+    this.#options.onProgress?.(chunk.first + chunk.ids.length);
+  }
+
+  /** Whether event `index` gets no label because the model is being tested. */
+  #stopped(index: number): boolean {
+    return this.#options.frozen && index >= this.#options.testFrom;
+  }
+
+  /** Whether nothing is learned any more before event `index` is scored; what comes with the last training event still is. */
+  #closed(index: number): boolean {
+    return this.#options.frozen && index > this.#options.testFrom;
+  }
+
+  #isDue(pending: Pending, index: number, clock: number): boolean {
+    const { lag, lagMs } = this.#options.feedback;
+    return lagMs > 0 ? clock >= pending.clock + lagMs : index > pending.index + lag;
+  }
+
+  /** The labels that come before event `index` is scored. */
+  #arrivals(index: number, clock: number): Pending[] {
+    if (this.#closed(index)) return [];
+    const due: Pending[] = [];
+    for (let next = this.#pending.first; next && this.#isDue(next, index, clock); next = this.#pending.first) {
+      due.push(this.#pending.take());
+    }
+    return due;
+  }
+
+  #grant(chunk: Chunk, row: number, label: number): void {
+    const [index, clock] = [chunk.first + row, chunk.clocks[row]];
+    if (label >= 0) this.#pending.push({ index, clock, label, row, kept: null });
+  }
+
+  /** True where the training part need not be scored. */
+  #untested(chunk: Chunk, row: number): boolean {
+    return chunk.first + row < this.#options.testFrom;
+  }
+
+  async #takePlanned(chunk: Chunk): Promise<void> {
+    const order = new Order(chunk);
+    for (let row = 0; row < chunk.ids.length; row++) {
+      const index = chunk.first + row;
+      for (const arrival of this.#arrivals(index, chunk.clocks[row])) order.learn(arrival);
+      if (!this.#untested(chunk, row)) order.score(row);
+      const label = this.#stopped(index) ? -1 : this.#teacher.label(index, chunk.truths[row]);
+      this.#grant(chunk, row, label);
+    }
+    // A label that comes right after the last row is learned now, while its row is at hand.
+    const next = chunk.first + chunk.ids.length;
+    for (const arrival of this.#arrivals(next, Number.NEGATIVE_INFINITY)) order.learn(arrival);
+    const scores = await order.run(this.#options.model);
+    for (let row = 0; row < chunk.ids.length; row++) this.#test(chunk, row, scores, order.place(row));
+  }
+
+  async #takeAsking(chunk: Chunk): Promise<void> {
+    const classes = this.#options.task.labels.length;
+    let row = 0;
+    while (row < chunk.ids.length) {
+      const order = new Order(chunk);
+      for (const arrival of this.#arrivals(chunk.first + row, chunk.clocks[row])) order.learn(arrival);
+      const end = this.#reach(chunk, row);
+      for (let i = row; i < end; i++) order.score(i);
+      const scores = await order.run(this.#options.model);
+      const from = row;
+      let granted = false;
+      while (row < end && !granted) {
+        const offset = order.place(row) * classes;
+        const verdict = decide(scores, offset, classes);
+        this.#test(chunk, row, scores, order.place(row));
+        const index = chunk.first + row;
+        const label = this.#stopped(index) ? -1 : this.#teacher.label(index, chunk.truths[row], verdict);
+        this.#grant(chunk, row, label);
+        // Learned at once: what was scored beyond this row was scored too early.
+        granted = label >= 0 && this.#atOnce;
+        row += 1;
+      }
+      this.#span = granted ? Math.max(1, (row - from) >> 1) : Math.min(ASKED_CHUNK, this.#span * 2);
+    }
+  }
+
+  get #atOnce(): boolean {
+    const { lag, lagMs } = this.#options.feedback;
+    return lag === 0 && lagMs === 0;
+  }
+
+  /** How far from `row` events can be scored before a label, on its way or given meanwhile, must be learned. */
+  #reach(chunk: Chunk, row: number): number {
+    const first: Pending = { index: chunk.first + row, clock: chunk.clocks[row], label: -1, row, kept: null };
+    const most = Math.min(chunk.ids.length, row + (this.#atOnce ? this.#span : ASKED_CHUNK));
+    let end = row + 1;
+    for (; end < most; end++) {
+      const [index, clock] = [chunk.first + end, chunk.clocks[end]];
+      if (this.#closed(index)) continue;
+      const known = this.#pending.first;
+      if (known && this.#isDue(known, index, clock)) break;
+      if (!this.#atOnce && this.#isDue(first, index, clock)) break;
+    }
+    return end;
+  }
+
+  #test(chunk: Chunk, row: number, scores: Float32Array, place: number): void {
+    const truth = chunk.truths[row];
+    if (truth < 0 || this.#untested(chunk, row)) return;
+    const classes = this.#options.task.labels.length;
+    const offset = place * classes;
+    const { predicted } = decide(scores, offset, classes);
+    this.#options.onTested({ id: chunk.ids[row], truth, predicted, scores, offset });
+  }
+}
+
+/** The schedule of one call: rows kept from earlier chunks first, then those of the chunk. */
+class Order {
+  readonly #chunk: Chunk;
+  readonly #kept: Pending[] = [];
+  /** Learning of a kept row k is -1 - k; of the chunk's row r it is noted as r in `learned` and shifted at the end. */
+  readonly #steps: { readonly row: number; readonly kept: boolean; readonly learn: boolean }[] = [];
+  readonly #labels = new Map<number, number>();
+
+  constructor(chunk: Chunk) {
+    this.#chunk = chunk;
+  }
+
+  score(row: number): void {
+    this.#steps.push({ row, kept: false, learn: false });
+  }
+
+  learn(pending: Pending): void {
+    if (pending.kept) this.#steps.push({ row: this.#kept.push(pending) - 1, kept: true, learn: true });
+    else {
+      this.#labels.set(pending.row, pending.label);
+      this.#steps.push({ row: pending.row, kept: false, learn: true });
+    }
+  }
+
+  /** Where the chunk's row lies in what `run` returns. */
+  place(row: number): number {
+    return this.#kept.length + row;
+  }
+
+  /** Probabilities, one line of `classes` per row, kept rows included. */
+  async run(model: Model): Promise<Float32Array> {
+    const own = this.#chunk.arena.view();
+    const rows = this.#kept.length === 0 ? own : concat([...this.#kept.map((pending) => pending.kept!), own]);
+    const labels = new Int32Array(rows.count).fill(-1);
+    this.#kept.forEach((pending, i) => {
+      labels[i] = pending.label;
+    });
+    for (const [row, label] of this.#labels) labels[this.place(row)] = label;
+    const schedule = Int32Array.from(this.#steps, ({ row, kept, learn }) => {
+      const at = kept ? row : this.place(row);
+      return learn ? ~at : at;
+    });
+    return model.step(rows, labels, undefined, schedule);
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * A task: decoder, features and model bound together. This is the one path from a message to a feature row that the
+ * gateway, `evaluate` and training all run, so what was measured is what is served. Options are checked
+ * here against the tables' schemas. Refuses unknown parts and options (CONFIG_INVALID, with the place), labels that are
+ * fewer than two or not distinct, decoders whose events the features cannot read, and saved models of
+ * another shape (MODEL_MISMATCH).
+ */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Decoder, Engine, Event, Featurizer, Message, Model, ModelShape } from '../contract.ts';
+import { decoders } from '../decode/index.ts';
+import { SluiceError } from '../errors.ts';
+import { featurizers } from '../features/index.ts';
+import type { RowArena } from '../features/rows.ts';
+import { modelKinds } from '../model/kinds.ts';
+
+export interface TaskSpec {
+  readonly name: string;
+  /** What its events are; chooses the featurizer. */
+  readonly event: keyof typeof featurizers;
+  readonly labels: readonly string[];
+  /** The label whose probability is the score of two; default the last. */
+  readonly positive?: string;
+  /** Defaults of the decoder and the featurizer where left out. */
+  readonly decode: { readonly kind: keyof typeof decoders; readonly options?: unknown };
+  readonly features?: { readonly options?: unknown };
+  readonly model: { readonly kind: string; readonly options?: Readonly<Record<string, unknown>> };
+  readonly seed: number;
+}
+
+export interface Task {
+  readonly name: string;
+  readonly event: TaskSpec['event'];
+  readonly labels: readonly string[];
+  /** Index of the positive label. */
+  readonly positive: number;
+  /** The featurizer's version: rows of different versions never mix. */
+  readonly features: string;
+  readonly shape: ModelShape;
+  /** Of everything that a fresh model depends on: labels, features, kind, options, seed. */
+  readonly fingerprint: string;
+  /** Throws SluiceError DECODE_*; whatever else a decoder throws becomes DECODE_UNEXPECTED. */
+  decode(message: Message): readonly Event[];
+  /** Adds one row. After a failure (DECODE_* or MODEL_INPUT) the arena is as it was before. */
+  fill(event: Event, arena: RowArena): void;
+  describe(event: Event): ReturnType<Featurizer['describe']>;
+  /** A model that has learned nothing. */
+  newModel(engine: Engine): Model;
+  /** Throws MODEL_MISMATCH, MODEL_CORRUPT, MODEL_VERSION. */
+  loadModel(engine: Engine, bytes: Uint8Array): Model;
+}
+
+/** Which bodies a featurizer reads. */
+const BODIES = { email: 'mail', sensor: 'reading' } as const satisfies Record<TaskSpec['event'], Event['body']['kind']>;
+
+function invalid(task: string, what: string): SluiceError {
+  return new SluiceError('CONFIG_INVALID', `task ${task}: ${what}`);
+}
+
+/** Checks options against a schema; the error names each place. */
+function parseOptions<T>(task: string, part: string, schema: z.ZodType<T>, options: unknown): T {
+  const parsed = schema.safeParse(options ?? {});
+  if (parsed.success) return parsed.data;
+  const places = parsed.error.issues.map((issue) => `${[part, ...issue.path].join('.')}: ${issue.message}`);
+  throw invalid(task, places.join('; '));
+}
+
+function lookUp<T extends object>(task: string, what: string, table: T, name: string): T[keyof T] {
+  if (Object.hasOwn(table, name)) return table[name as keyof T];
+  throw invalid(task, `${what} ${name} is not one of ${Object.keys(table).join(', ')}`);
+}
+
+/** Binds a task. Throws SluiceError CONFIG_INVALID. */
+export function openTask(spec: TaskSpec): Task {
+  const { name, labels } = spec;
+  if (labels.length < 2) throw invalid(name, 'needs at least two labels');
+  if (new Set(labels).size !== labels.length) throw invalid(name, `labels ${labels.join(', ')} are not distinct`);
+  const positive = spec.positive === undefined ? labels.length - 1 : labels.indexOf(spec.positive);
+  if (positive < 0) throw invalid(name, `positive: ${spec.positive} is not one of ${labels.join(', ')}`);
+  const { decoder, fields } = openDecoder(spec);
+  const featurizer = openFeaturizer(spec, decoder, fields);
+  const kind = lookUp(name, 'model kind', modelKinds, spec.model.kind);
+  const options = parseOptions(name, 'model', kind.options as z.ZodType<Record<string, number>>, spec.model.options);
+  return new BoundTask({ ...spec, labels: [...labels] }, positive, decoder, featurizer, options);
+}
