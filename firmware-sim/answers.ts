@@ -41,6 +41,11 @@ function readDead({ event, topic, key, headers, payload, truncated }: Fields): A
   const named = ours?.ce_source !== undefined && ours.ce_id !== undefined;
   if (!named && (truncated === true || typeof payload !== 'string')) return null;
   const original = Buffer.from(typeof payload === 'string' ? payload : '', 'base64');
-  const id = identityOf({ topic, key: typeof key === 'string' ? key : null, payload: original, headers: ours });
+  const id = identityOf({
+    topic,
+    key: typeof key === 'string' ? key : null,
+    payload: original,
+    headers: ours,
+  });
   return { event: id, label: null };
 }

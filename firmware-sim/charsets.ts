@@ -50,7 +50,7 @@ function doubleByteTable(charset: Charset | 'euc-jp'): Table {
     for (let trail = low; trail < 0xff; trail++) if (trail !== 0x7f) pairs.push((lead << 8) | trail);
   }
   const bytes = new Uint8Array(pairs.length * 3);
-  pairs.forEach((pair, i) => bytes.set([pair >> 8, pair & 0xff, 0x0a], i * 3));
+  for (let i = 0; i < pairs.length; i++) bytes.set([pairs[i] >> 8, pairs[i] & 0xff, 0x0a], i * 3);
   const lines = new TextDecoder(charset).decode(bytes).split('\n');
   const table = new Map<string, number>();
   pairs.forEach((pair, i) => {

@@ -180,7 +180,8 @@ export class Device {
         if (bits & faultBit('missing')) continue;
         if (bits & faultBit('wrongType')) text = wrongType(s, this.#values[s], random);
         else if (bits & faultBit('outOfRange')) text = String(outOfRange(s, random));
-        else if (bits & faultBit('spike')) text = String(rounded(spike(s, this.#values[s], random), decimals));
+        else if (bits & faultBit('spike'))
+          text = String(rounded(spike(s, this.#values[s], random), decimals));
       }
       fields += `"${name}":${text},`;
     }
@@ -194,8 +195,7 @@ export class Device {
   }
 }
 
-const TOUCHED =
-  faultBit('missing') | faultBit('wrongType') | faultBit('outOfRange') | faultBit('spike');
+const TOUCHED = faultBit('missing') | faultBit('wrongType') | faultBit('outOfRange') | faultBit('spike');
 
 const POWERS = [1, 10, 100, 1000];
 const rounded = (value: number, decimals: number): number =>

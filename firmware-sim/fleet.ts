@@ -216,7 +216,8 @@ class RunningFleet implements Fleet {
     const { signal } = this.#sending;
     try {
       // An answer that came before our subscription would be missed, and then counted as lost.
-      while (!signal.aborted && !this.#wire.answers.health().ok) await this.#clock.sleep(READY_POLL_MS, signal);
+      while (!signal.aborted && !this.#wire.answers.health().ok)
+        await this.#clock.sleep(READY_POLL_MS, signal);
       while (!signal.aborted && this.#streams.some((stream) => !stream.ended)) {
         for (const stream of this.#streams) await this.#sendDue(stream);
         this.#sendLabels();

@@ -5,8 +5,15 @@
  * filter gets about 98 to 99.5 % right; word lists alone do not. Every message is valid RFC 5322 except a
  * small, known share of garbage. Same seed, same bytes.
  */
-import { canEncode, type Charset } from './charsets.ts';
-import { encodeHeaderText, foldHeader, type Leaf, type Multipart, type TransferEncoding, writeMessage } from './mime.ts';
+import { type Charset, canEncode } from './charsets.ts';
+import {
+  encodeHeaderText,
+  foldHeader,
+  type Leaf,
+  type Multipart,
+  type TransferEncoding,
+  writeMessage,
+} from './mime.ts';
 import { Circle, createPersona, documentationIp, madeUpDomain, type Persona } from './personas.ts';
 import { expand, type MailLabel, madeUpWord, type Topic } from './phrases.ts';
 import { Random } from './random.ts';
@@ -120,14 +127,23 @@ export class MailGenerator {
 
   #sender(label: MailLabel): Persona {
     const random = this.#random;
-    if (label === 'ham') return random.chance(FIRST_CONTACT) ? createPersona('ham', random) : this.#ham.pick(random);
+    if (label === 'ham')
+      return random.chance(FIRST_CONTACT) ? createPersona('ham', random) : this.#ham.pick(random);
     if (random.chance(TAKEN_OVER)) return this.#ham.pick(random);
     return random.chance(0.7) ? createPersona('spam', random) : this.#spam.pick(random);
   }
 
   #links(label: MailLabel, from: Persona, topic: Topic, say: (template: string) => string): Draft['links'] {
     const random = this.#random;
-    const many = label === 'spam' ? random.between(0, 3) : random.weighted([[0, 5], [1, 3], [2, 2], [4, 1]] as const);
+    const many =
+      label === 'spam'
+        ? random.between(0, 3)
+        : random.weighted([
+            [0, 5],
+            [1, 3],
+            [2, 2],
+            [4, 1],
+          ] as const);
     return Array.from({ length: many }, () => {
       const home = label === 'spam' && random.chance(0.75) ? madeUpDomain(random) : from.domain;
       const host = label === 'spam' && random.chance(0.15) ? documentationIp(random) : home;
@@ -154,8 +170,22 @@ function pickTopic(topics: readonly Topic[], label: MailLabel, random: Random): 
 /** What turns up on a mail topic and is no mail: nothing, binary, text without a header line. */
 function garbage(mailbox: string, random: Random): GeneratedMail {
   const noise = Buffer.from(Array.from({ length: random.between(1, 300) }, () => random.below(256)));
-  const raw = random.pick([Buffer.alloc(0), noise, Buffer.from('\r\n\r\n'), Buffer.from('no header here\r\n')]);
-  return { raw, label: null, messageId: '', mailbox, subject: '', text: '', charset: 'us-ascii', language: '' };
+  const raw = random.pick([
+    Buffer.alloc(0),
+    noise,
+    Buffer.from('\r\n\r\n'),
+    Buffer.from('no header here\r\n'),
+  ]);
+  return {
+    raw,
+    label: null,
+    messageId: '',
+    mailbox,
+    subject: '',
+    text: '',
+    charset: 'us-ascii',
+    language: '',
+  };
 }
 
 // ---------------------------------------------------------------- headers
@@ -186,7 +216,12 @@ function received(draft: Draft, mailbox: string, random: Random): string[] {
     const envelope = hop === 0 ? ` for <${mailbox}@home.example>` : '';
     const id = random.uint32().toString(36).toUpperCase();
     const when = mailDate(draft.at - hop * 1_000 * random.between(1, 40), 0);
-    lines.push(foldHeader('Received', `from ${helo} (${from} [${ip}]) by ${by} with ESMTP id ${id}${envelope}; ${when}`));
+    lines.push(
+      foldHeader(
+        'Received',
+        `from ${helo} (${from} [${ip}]) by ${by} with ESMTP id ${id}${envelope}; ${when}`,
+      ),
+    );
     by = from;
   }
   return lines;
@@ -196,7 +231,9 @@ function writeHeaders(draft: Draft, messageId: string, mailbox: string, random: 
   const { from, charset, label } = draft;
   const scheme = /^(iso-8859|windows-1252|us-ascii)/.test(charset) ? 'Q' : 'B';
   const encode = (text: string): string => encodeHeaderText(text, charset, scheme);
-  const sender = from.name ? `${random.chance(0.3) ? `"${from.name}"` : from.name} <${from.address}>` : from.address;
+  const sender = from.name
+    ? `${random.chance(0.3) ? `"${from.name}"` : from.name} <${from.address}>`
+    : from.address;
   const zone = random.pick([0, 60, 120, -300, -480, 330, 540]);
   const middle = [
     foldHeader('Date', mailDate(draft.at - random.below(60_000), zone)),
@@ -207,13 +244,19 @@ function writeHeaders(draft: Draft, messageId: string, mailbox: string, random: 
   ];
   if (from.mailer) middle.push(`${from.mailerHeader}: ${from.mailer}`);
   if (draft.topic.name === 'list') middle.push(...listHeaders(from, random));
-  else if (draft.topic.name === 'newsletter') middle.push(`List-Unsubscribe: <https://${from.domain}/unsubscribe>`);
+  else if (draft.topic.name === 'newsletter')
+    middle.push(`List-Unsubscribe: <https://${from.domain}/unsubscribe>`);
   if (draft.subject.startsWith('Re:') && random.chance(label === 'ham' ? 0.9 : 0.1)) {
     const parent = `<${random.uint32().toString(36)}@${from.domain}>`;
-    middle.push(`In-Reply-To: ${parent}`, foldHeader('References', `<${random.uint32().toString(36)}@home.example> ${parent}`));
+    middle.push(
+      `In-Reply-To: ${parent}`,
+      foldHeader('References', `<${random.uint32().toString(36)}@home.example> ${parent}`),
+    );
   }
   if (random.chance(label === 'spam' ? 0.25 : 0.08)) {
-    middle.push(`Reply-To: <${label === 'spam' ? `${madeUpWord(random, 2)}@${madeUpDomain(random)}` : from.address}>`);
+    middle.push(
+      `Reply-To: <${label === 'spam' ? `${madeUpWord(random, 2)}@${madeUpDomain(random)}` : from.address}>`,
+    );
   }
   if (random.chance(label === 'spam' ? 0.2 : 0.03)) middle.push(`X-Priority: ${random.between(1, 3)}`);
   return [`Return-Path: <${from.address}>`, ...received(draft, mailbox, random), ...random.shuffled(middle)];
@@ -235,7 +278,8 @@ const WIDE: ReadonlySet<Charset> = new Set(['shift_jis', 'gb2312', 'gb18030', 'b
 
 function textEncoding(text: string, charset: Charset, random: Random): TransferEncoding {
   const ascii = /^[\n\r\t -~]*$/.test(text);
-  if (charset === 'iso-2022-jp' || (ascii && charset !== 'utf-8')) return random.chance(0.85) ? '7bit' : 'base64';
+  if (charset === 'iso-2022-jp' || (ascii && charset !== 'utf-8'))
+    return random.chance(0.85) ? '7bit' : 'base64';
   if (ascii) return random.pick(['7bit', 'quoted-printable', 'base64'] as const);
   if (WIDE.has(charset)) return random.pick(['base64', '8bit'] as const);
   return random.pick(['quoted-printable', 'quoted-printable', 'base64', '8bit'] as const);
@@ -252,14 +296,20 @@ function writeHtml(draft: Draft, random: Random): string {
   const body = paragraphs.map((p) => `<p>${escapeHtml(p).replace(/\n/g, '<br>\n')}</p>`);
   for (const { shown, target } of links) {
     const anchor = `<a href="${target}">${escapeHtml(shown)}</a>`;
-    body.splice(random.between(1, body.length), 0, random.chance(0.5) ? `<p>${anchor}</p>` : `<td align=center><b>${anchor}</b></td>`);
+    body.splice(
+      random.between(1, body.length),
+      0,
+      random.chance(0.5) ? `<p>${anchor}</p>` : `<td align=center><b>${anchor}</b></td>`,
+    );
   }
   if (spam && random.chance(0.25)) {
     const filler = Array.from({ length: random.between(5, 15) }, () => madeUpWord(random, 2)).join(' ');
     body.push(`<div style="display:none">${filler}</div>`);
   }
   if (random.chance(spam ? 0.4 : 0.15)) {
-    body.push(`<img src="https://${from.domain}/p/${random.uint32().toString(16)}.gif" width="1" height="1" alt="">`);
+    body.push(
+      `<img src="https://${from.domain}/p/${random.uint32().toString(16)}.gif" width="1" height="1" alt="">`,
+    );
   }
   const head = random.chance(0.6) ? `<head><title>${escapeHtml(draft.subject)}</title></head>` : '';
   return `<html>${head}<body${style}>\n${body.join('\n')}\n</body></html>\n`;
@@ -270,10 +320,18 @@ function writePlain(draft: Draft): string {
   return `${[...draft.paragraphs, ...links].join('\n\n')}\n`;
 }
 
-function writeBody(draft: Draft, random: Random): { readonly content: Leaf | Multipart; readonly text: string } {
+function writeBody(
+  draft: Draft,
+  random: Random,
+): { readonly content: Leaf | Multipart; readonly text: string } {
   const { charset } = draft;
   const text = writePlain(draft);
-  const leaf = (type: string, body: string): Leaf => ({ type, charset, encoding: textEncoding(body, charset, random), body });
+  const leaf = (type: string, body: string): Leaf => ({
+    type,
+    charset,
+    encoding: textEncoding(body, charset, random),
+    body,
+  });
   const boundary = (): string => `=_${random.uint32().toString(16)}${random.uint32().toString(16)}`;
   const plain = leaf('text/plain', text);
   let content: Leaf | Multipart = plain;
@@ -283,12 +341,18 @@ function writeBody(draft: Draft, random: Random): { readonly content: Leaf | Mul
     content = alone ? html : { multipart: 'alternative', boundary: boundary(), parts: [plain, html] };
   }
   if (random.chance(0.05)) {
-    const image: Leaf = { ...bytesLeaf('image/png', 'logo.png', random), disposition: 'inline', contentId: `${random.uint32()}@img` };
+    const image: Leaf = {
+      ...bytesLeaf('image/png', 'logo.png', random),
+      disposition: 'inline',
+      contentId: `${random.uint32()}@img`,
+    };
     content = { multipart: 'related', boundary: boundary(), parts: [content, image] };
   }
   const files = random.weighted(draft.label === 'ham' ? HAM_FILES : SPAM_FILES);
   if (files.length > 0) {
-    const parts = files.map(([type, name]) => bytesLeaf(type, name.replace('#', String(random.between(1, 999))), random));
+    const parts = files.map(([type, name]) =>
+      bytesLeaf(type, name.replace('#', String(random.between(1, 999))), random),
+    );
     content = { multipart: 'mixed', boundary: boundary(), parts: [content, ...parts] };
   }
   return { content, text };
@@ -299,7 +363,13 @@ type Files = readonly (readonly [type: string, name: string])[];
 const HAM_FILES: readonly (readonly [Files, number])[] = [
   [[], 80],
   [[['application/pdf', 'invoice-#.pdf']], 7],
-  [[['image/jpeg', 'IMG_#.jpg'], ['image/jpeg', 'IMG_#b.jpg']], 5],
+  [
+    [
+      ['image/jpeg', 'IMG_#.jpg'],
+      ['image/jpeg', 'IMG_#b.jpg'],
+    ],
+    5,
+  ],
   [[['text/calendar', 'invite.ics']], 3],
   [[['application/octet-stream', 'Übersicht-#.xlsx']], 3],
   [[['text/x-patch', 'fix-#.patch']], 2],

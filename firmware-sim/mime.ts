@@ -135,10 +135,7 @@ function leafHeaders(leaf: Leaf): string {
   let type = leaf.type;
   if (leaf.charset) type += `; charset=${leaf.charset}`;
   if (leaf.name) type += nameParameter('name', leaf.name);
-  const lines = [
-    foldHeader('Content-Type', type),
-    foldHeader('Content-Transfer-Encoding', leaf.encoding),
-  ];
+  const lines = [foldHeader('Content-Type', type), foldHeader('Content-Transfer-Encoding', leaf.encoding)];
   if (leaf.disposition) {
     const name = leaf.name ? nameParameter('filename', leaf.name) : '';
     lines.push(foldHeader('Content-Disposition', `${leaf.disposition}${name}`));

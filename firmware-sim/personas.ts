@@ -5,9 +5,10 @@
  * and domains end in reserved names (RFC 2606), addresses are documentation ranges (RFC 5737): nobody
  * real is meant or can be reached.
  */
+
+import { type Language, type MailLabel, madeUpName, madeUpWord } from './phrases.ts';
 import { english } from './phrases-en.ts';
 import { world } from './phrases-world.ts';
-import { type Language, type MailLabel, madeUpName, madeUpWord } from './phrases.ts';
 import type { Random } from './random.ts';
 
 export const languages: readonly Language[] = [english, ...world];
@@ -27,8 +28,24 @@ export interface Persona {
   readonly ip: string;
 }
 
-const HAM_MAILERS = ['Mutt/1.10.1', 'Thunderbird 102.4', 'Apple Mail (2.3445)', 'Outlook 16.0', 'KMail 5.2', null, null];
-const SPAM_MAILERS = ['Outlook Express 6.00', 'BulkSender 3.1', 'The Bat! (v3.0)', 'Outlook 16.0', 'PHPMailer 5.2', null, null];
+const HAM_MAILERS = [
+  'Mutt/1.10.1',
+  'Thunderbird 102.4',
+  'Apple Mail (2.3445)',
+  'Outlook 16.0',
+  'KMail 5.2',
+  null,
+  null,
+];
+const SPAM_MAILERS = [
+  'Outlook Express 6.00',
+  'BulkSender 3.1',
+  'The Bat! (v3.0)',
+  'Outlook 16.0',
+  'PHPMailer 5.2',
+  null,
+  null,
+];
 const ENDINGS = ['example', 'example.com', 'example.org', 'example.net', 'test', 'invalid'];
 const DOCUMENTATION_NETS = ['192.0.2', '198.51.100', '203.0.113'];
 
@@ -47,7 +64,10 @@ export function createPersona(label: MailLabel, random: Random): Persona {
   const spam = label === 'spam';
   const domain = madeUpDomain(random);
   const name = `${madeUpName(random)} ${madeUpName(random)}`;
-  const local = spam && random.chance(0.4) ? `${madeUpWord(random, 2)}${random.below(9_999)}` : name.toLowerCase().replace(' ', '.');
+  const local =
+    spam && random.chance(0.4)
+      ? `${madeUpWord(random, 2)}${random.below(9_999)}`
+      : name.toLowerCase().replace(' ', '.');
   return {
     name: random.chance(0.8) ? name : '',
     address: `${local}@${domain}`,

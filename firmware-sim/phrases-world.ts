@@ -31,7 +31,12 @@ const german: Language = {
       name: 'arbeit',
       label: 'ham',
       weight: 60,
-      subjects: ['Re: {teil} am {tag}', 'Besprechung verschoben auf {tag}', 'Angebot für {teil}', 'Schichtplan {n}. Woche'],
+      subjects: [
+        'Re: {teil} am {tag}',
+        'Besprechung verschoben auf {tag}',
+        'Angebot für {teil}',
+        'Schichtplan {n}. Woche',
+      ],
       sentences: [
         'Können wir das {teil} am {tag} um {clock} Uhr prüfen?',
         'Die Lieferung für das {teil} kommt erst am {tag}.',
@@ -59,7 +64,13 @@ const german: Language = {
       name: 'betrug',
       label: 'spam',
       weight: 100,
-      subjects: ['Ihr Konto wurde gesperrt', 'Sie haben {millions} Euro gewonnen', 'Schnell Geld verdienen', 'Kredit ohne Auskunft', 'Günstige Potenzmittel'],
+      subjects: [
+        'Ihr Konto wurde gesperrt',
+        'Sie haben {millions} Euro gewonnen',
+        'Schnell Geld verdienen',
+        'Kredit ohne Auskunft',
+        'Günstige Potenzmittel',
+      ],
       sentences: [
         'Ihr Konto wurde aus Sicherheitsgründen gesperrt, bestätigen Sie Ihre Zugangsdaten innerhalb von {n} Stunden.',
         'Herzlichen Glückwunsch, Sie haben {millions} Euro gewonnen!',
@@ -116,7 +127,12 @@ const french: Language = {
       name: 'arnaque',
       label: 'spam',
       weight: 100,
-      subjects: ['Votre compte est suspendu', 'Félicitations, vous avez gagné', 'Gagnez {nn} euros par jour', 'Prêt rapide sans justificatif'],
+      subjects: [
+        'Votre compte est suspendu',
+        'Félicitations, vous avez gagné',
+        'Gagnez {nn} euros par jour',
+        'Prêt rapide sans justificatif',
+      ],
       sentences: [
         "Votre compte a été suspendu, vérifiez vos coordonnées bancaires d'ici {n} heures.",
         'Félicitations ! Vous avez gagné {millions} euros à la loterie.',
@@ -139,7 +155,12 @@ const spanish: Language = {
   ],
   greetings: ['Hola {name}:', 'Buenos días:', 'Estimado cliente:', ''],
   closings: ['Un saludo,\n{name}', 'Gracias,\n{name}', 'Atentamente,\n{name}'],
-  shared: ['Adjunto el documento.', 'El precio es de {money} euros.', 'Gracias por su [pedido|respuesta].', 'Haga clic en el enlace para más información.'],
+  shared: [
+    'Adjunto el documento.',
+    'El precio es de {money} euros.',
+    'Gracias por su [pedido|respuesta].',
+    'Haga clic en el enlace para más información.',
+  ],
   words: {
     dia: ['el lunes', 'el martes', 'el miércoles', 'el jueves', 'mañana'],
     cosa: ['la bomba', 'el sensor', 'la máquina pequeña', 'el armario eléctrico'],
@@ -164,7 +185,12 @@ const spanish: Language = {
       name: 'estafa',
       label: 'spam',
       weight: 100,
-      subjects: ['Su cuenta ha sido bloqueada', '¡Ha ganado {millions} euros!', 'Gane dinero desde casa', 'Préstamo inmediato'],
+      subjects: [
+        'Su cuenta ha sido bloqueada',
+        '¡Ha ganado {millions} euros!',
+        'Gane dinero desde casa',
+        'Préstamo inmediato',
+      ],
       sentences: [
         'Su cuenta ha sido bloqueada, confirme su contraseña en {n} horas.',
         '¡Enhorabuena! Ha ganado {millions} euros en el sorteo.',
@@ -187,7 +213,12 @@ const russian: Language = {
   ],
   greetings: ['Здравствуйте!', 'Привет, {name},', 'Добрый день!', ''],
   closings: ['С уважением,\n{name}', 'Пока, {name}', 'Спасибо, {name}'],
-  shared: ['Файл во вложении.', 'Цена {money} рублей.', 'Спасибо за ваш [заказ|ответ].', 'Подробности по ссылке.'],
+  shared: [
+    'Файл во вложении.',
+    'Цена {money} рублей.',
+    'Спасибо за ваш [заказ|ответ].',
+    'Подробности по ссылке.',
+  ],
   words: {
     den: ['в понедельник', 'во вторник', 'в среду', 'в четверг', 'завтра'],
     vesch: ['насос', 'датчик', 'редуктор', 'клапан', 'чертёж'],
@@ -212,7 +243,12 @@ const russian: Language = {
       name: 'обман',
       label: 'spam',
       weight: 100,
-      subjects: ['Ваш счёт заблокирован', 'Вы выиграли {millions} рублей', 'Заработок без вложений', 'Рассылка по {millions} адресам'],
+      subjects: [
+        'Ваш счёт заблокирован',
+        'Вы выиграли {millions} рублей',
+        'Заработок без вложений',
+        'Рассылка по {millions} адресам',
+      ],
       sentences: [
         'Ваш счёт заблокирован, подтвердите пароль в течение {n} часов.',
         'Поздравляем, вы выиграли {millions} рублей!',
@@ -236,7 +272,10 @@ const polish: Language = {
   greetings: ['Cześć {name},', 'Dzień dobry,', ''],
   closings: ['Pozdrawiam,\n{name}', 'Z poważaniem,\n{name}'],
   shared: ['Plik w załączniku.', 'Cena wynosi {money} złotych.', 'Dziękujemy za [zamówienie|odpowiedź].'],
-  words: { dzien: ['w poniedziałek', 'we wtorek', 'w środę', 'jutro'], rzecz: ['pompę', 'czujnik', 'przekładnię', 'zawór'] },
+  words: {
+    dzien: ['w poniedziałek', 'we wtorek', 'w środę', 'jutro'],
+    rzecz: ['pompę', 'czujnik', 'przekładnię', 'zawór'],
+  },
   topics: [
     {
       name: 'praca',
@@ -280,7 +319,10 @@ const japanese: Language = {
   greetings: ['お世話になっております。', 'こんにちは。', ''],
   closings: ['よろしくお願いいたします。', '敬具'],
   shared: ['添付のファイルをご確認ください。', '価格は{nn}円です。', 'ご返信をお待ちしております。'],
-  words: { hi: ['月曜日', '火曜日', '水曜日', '木曜日', '明日'], mono: ['ポンプ', 'センサー', '減速機', '図面', 'バルブ'] },
+  words: {
+    hi: ['月曜日', '火曜日', '水曜日', '木曜日', '明日'],
+    mono: ['ポンプ', 'センサー', '減速機', '図面', 'バルブ'],
+  },
   topics: [
     {
       name: '仕事',
@@ -331,7 +373,13 @@ const chinese: Language = {
       label: 'ham',
       weight: 100,
       subjects: ['关于{dong}', '{tian}的会议', '订单 {code} 已发货'],
-      sentences: ['请在{tian}之前检查{dong}。', '会议改到{tian}{clock}。', '供应商确认{dong}{tian}到货。', '振动上升了百分之{n}，需要更换{dong}。', '上周的照片发给你。'],
+      sentences: [
+        '请在{tian}之前检查{dong}。',
+        '会议改到{tian}{clock}。',
+        '供应商确认{dong}{tian}到货。',
+        '振动上升了百分之{n}，需要更换{dong}。',
+        '上周的照片发给你。',
+      ],
       links: ['图纸', '物流信息'],
     },
     {
@@ -339,7 +387,13 @@ const chinese: Language = {
       label: 'spam',
       weight: 100,
       subjects: ['您的账户已被冻结', '恭喜您中奖', '代开发票'],
-      sentences: ['您的账户已被冻结，请在{n}小时内确认密码。', '恭喜您获得{millions}元大奖！', '在家工作每天赚{nn}元。', '我公司可以代开各类发票，优惠百分之{percent}。', '立即注册，免费领取。'],
+      sentences: [
+        '您的账户已被冻结，请在{n}小时内确认密码。',
+        '恭喜您获得{millions}元大奖！',
+        '在家工作每天赚{nn}元。',
+        '我公司可以代开各类发票，优惠百分之{percent}。',
+        '立即注册，免费领取。',
+      ],
       links: ['立即确认', '免费领取'],
     },
   ],
@@ -362,7 +416,12 @@ const korean: Language = {
       label: 'ham',
       weight: 100,
       subjects: ['{bu} 관련', '{nal} 회의', '주문 {code} 발송'],
-      sentences: ['{nal}까지 {bu}를 확인해 주시겠습니까?', '회의는 {nal} {clock}로 변경되었습니다.', '진동이 {n}퍼센트 올라서 {bu}를 교체합니다.', '지난주 사진을 보냅니다.'],
+      sentences: [
+        '{nal}까지 {bu}를 확인해 주시겠습니까?',
+        '회의는 {nal} {clock}로 변경되었습니다.',
+        '진동이 {n}퍼센트 올라서 {bu}를 교체합니다.',
+        '지난주 사진을 보냅니다.',
+      ],
       links: ['도면', '배송 조회'],
     },
     {
@@ -370,10 +429,24 @@ const korean: Language = {
       label: 'spam',
       weight: 100,
       subjects: ['(광고) 무료 대출 상담', '계정이 정지되었습니다', '당첨을 축하합니다'],
-      sentences: ['고객님의 계정이 정지되었습니다. {n}시간 안에 확인해 주세요.', '축하합니다! {millions}원에 당첨되었습니다.', '집에서 하루 {nn}원을 벌 수 있습니다.', '신용 불량도 당일 대출 가능합니다.'],
+      sentences: [
+        '고객님의 계정이 정지되었습니다. {n}시간 안에 확인해 주세요.',
+        '축하합니다! {millions}원에 당첨되었습니다.',
+        '집에서 하루 {nn}원을 벌 수 있습니다.',
+        '신용 불량도 당일 대출 가능합니다.',
+      ],
       links: ['지금 확인', '무료 상담'],
     },
   ],
 };
 
-export const world: readonly Language[] = [german, french, spanish, russian, polish, japanese, chinese, korean];
+export const world: readonly Language[] = [
+  german,
+  french,
+  spanish,
+  russian,
+  polish,
+  japanese,
+  chinese,
+  korean,
+];

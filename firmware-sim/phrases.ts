@@ -59,7 +59,26 @@ function builtIn(word: string, random: Random): string | null {
   }
 }
 
-const ONSETS = ['b', 'd', 'f', 'g', 'k', 'l', 'm', 'n', 'p', 'r', 's', 't', 'v', 'br', 'kr', 'st', 'tr', 'sh'];
+const ONSETS = [
+  'b',
+  'd',
+  'f',
+  'g',
+  'k',
+  'l',
+  'm',
+  'n',
+  'p',
+  'r',
+  's',
+  't',
+  'v',
+  'br',
+  'kr',
+  'st',
+  'tr',
+  'sh',
+];
 const VOWELS = ['a', 'e', 'i', 'o', 'u', 'ai', 'ea', 'io'];
 const CODAS = ['', '', 'n', 'r', 'l', 's', 'm', 'x', 'k'];
 

@@ -78,7 +78,13 @@ export function overMqtt(url: string, options: WireOptions & { readonly version?
   const topic = (task: string, what: string): string => outward.topic(options.site, task, what);
   const topics = options.tasks.flatMap((task) => ANSWERS.map((what) => topic(task, what)));
   const sink = outward.options.parse({ url, version, session: `${session}-out` });
-  const source = mqtt.source.options.parse({ url, version, topics, session, sessionExpiry: SESSION_EXPIRY_MS });
+  const source = mqtt.source.options.parse({
+    url,
+    version,
+    topics,
+    session,
+    sessionExpiry: SESSION_EXPIRY_MS,
+  });
   return {
     sink: outward.open('simulator', sink, context),
     answers: mqtt.source.open('simulator-answers', source, context),

@@ -14,7 +14,7 @@ import { SluiceError } from './errors.ts';
 import { featurizers } from './features/index.ts';
 import { transports } from './io/index.ts';
 import { modelKinds } from './model/kinds.ts';
-import { storeOptions } from './state.ts';
+import { storeOptions } from './state/options.ts';
 
 export type { Linted, Overrides } from './config/lint.ts';
 export { type Problem, showProblem } from './config/problems.ts';

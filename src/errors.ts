@@ -75,6 +75,9 @@ export const errorTable = {
   ENGINE_MISSING: row(
     'The native addon was not found; run `npm start` once, or build it as CONTRIBUTING.md says.',
   ),
+  BACKEND_UNAVAILABLE: row(
+    'Choose another --backend, or mend what the text names; `sluice doctor` shows what was found.',
+  ),
   MODEL_CORRUPT: row('The model bytes are damaged; fetch or train the model again.'),
   MODEL_VERSION: row('The model was written by another format version; train it again or update Sluice.'),
   MODEL_MISMATCH: row('The model does not fit this task: labels, feature version or shape differ.'),

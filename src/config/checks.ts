@@ -65,14 +65,10 @@ function refer(path: Path, name: string, known: Section, what: string, report: R
 /** Allowed, because it may be on its way in or out; but nobody means to pay for it unknowingly. */
 function checkUnread(sources: Section, tasks: Section, report: Report): void {
   const read = Object.values(tasks).flatMap((task) => texts(section(task).from));
-  for (const name of Object.keys(sources))
-    if (Object.keys(tasks).length > 0 && !read.includes(name))
-      report(
-        ['sources', name],
-        'no task reads this source; its messages are acknowledged and dropped',
-        'key',
-        'warning',
-      );
+  // A name that does not exist is most likely the unread source, misspelled: said already.
+  if (read.length === 0 || read.some((name) => !Object.hasOwn(sources, name))) return;
+  for (const name of Object.keys(sources).filter((source) => !read.includes(source)))
+    report(['sources', name], 'no task reads this source; its messages are acknowledged and dropped', 'key', 'warning');
 }
 
 /** A broker lets one connection live per client id: two would end each other for ever. */

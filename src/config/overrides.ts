@@ -122,8 +122,9 @@ const isNothing = (node: Node): boolean => node.kind === 'scalar' && node.value 
 
 /** Text as a node; null where it opens like YAML and is not. */
 function read(text: string, place: Place): Node | null {
+  if (text.includes('__proto__')) return null;
   if (!/^\s*[[{"']/.test(text)) return { kind: 'scalar', place, value: text, loose: true };
-  const document = parseDocument(text, { logLevel: 'silent' });
+  const document = parseDocument(text, { logLevel: 'error' });
   if (document.errors.length > 0 || document.warnings.length > 0) return null;
   return fromPlain(document.toJS({ maxAliasCount: 0 }), place);
 }

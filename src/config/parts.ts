@@ -75,7 +75,10 @@ function tagged(
   more: z.ZodRawShape = {},
 ): z.ZodObject {
   if (!(options instanceof z.ZodObject)) throw new TypeError(`the options of ${value} must be a zod object`);
-  return options.safeExtend({ [tag]: z.literal(value).describe(summary), ...more } as z.ZodRawShape).strict();
+  const own = { [tag]: z.literal(value).describe(summary) };
+  // The tag first, where people write it; an object with refinements can only be extended at its end.
+  if (options.def.checks?.length) return options.safeExtend({ ...own, ...more } as z.ZodRawShape).strict();
+  return z.strictObject({ ...own, ...options.shape, ...more });
 }
 
 export function union(tag: string, options: readonly z.ZodObject[]): z.ZodType {

@@ -49,7 +49,7 @@ export function fromIssue(issue: Issue, root: Node, schema: z.ZodType): Problem[
       const allowed = allowedKeys(schema, root, path);
       return error(full, keyPlace(root, full), unknownKey(key, allowed));
     });
-  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+  if (issue.code === 'invalid_union' && DEFAULT_WORDING.test(issue.message)) {
     const branch = bestBranch(issue.errors, nodeAt(root, path));
     if (branch)
       return branch.flatMap((inner) =>
@@ -77,8 +77,9 @@ function bestBranch(
   const misfit = (i: Issue) =>
     i.path.length === 0 && (i.code === 'invalid_type' || (i.code === 'invalid_value' && !scalar));
   const fitting = branches.filter((issues) => !issues.some(misfit));
-  if (fitting.length === 0) return null;
   const depth = (issues: readonly Issue[]) => Math.max(...issues.map((i) => i.path.length));
+  // All are at the value itself: one sentence about all of them is better than about the first.
+  if (fitting.length !== 1 && fitting.every((issues) => depth(issues) === 0)) return null;
   return fitting.reduce((best, issues) => (depth(issues) > depth(best) ? issues : best));
 }
 
@@ -130,7 +131,7 @@ function discriminatorValues(issue: Issue): string[] {
 function oneOf(allowed: readonly string[], node: Node | undefined): string {
   const text = node?.kind === 'scalar' ? String(node.value) : null;
   if (text === null) return `must be ${listed(allowed)}, not ${found(node)}`;
-  return `must be ${listed(allowed)}${didYouMean(text, allowed)}`;
+  return `must be ${listed(allowed)}${allowed.length > 1 ? didYouMean(text, allowed) : ''}`;
 }
 
 function listed(words: readonly string[]): string {

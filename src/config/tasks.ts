@@ -55,8 +55,11 @@ function shapeOf(part: Part, what: string): Readonly<Record<string, z.ZodType>> 
 
 /** `decode: json`, or `decode: { kind: json, … }` with what is not shared. */
 function decodeSchema({ decoders }: Tables, event: EventKind): z.ZodType {
-  const kinds = Object.keys(decoders) as [string, ...string[]];
-  const objects = Object.entries(decoders).map(([kind, part]) => {
+  // A decoder of readings declares their fields; mail has none.
+  const fits = ([kind, part]: [string, Part]) => Object.hasOwn(shapeOf(part, kind), 'fields') === (event === 'sensor');
+  const fitting = Object.entries(decoders).filter(fits);
+  const kinds = fitting.map(([kind]) => kind);
+  const objects = fitting.map(([kind, part]) => {
     const own = Object.entries(shapeOf(part, kind)).filter(([key]) => !SHARED.includes(key as Shared));
     return z.strictObject({ kind: z.literal(kind).describe(part.summary), ...Object.fromEntries(own) });
   });

@@ -58,12 +58,13 @@ export function nodeAt(root: Node, path: Path): Node | undefined {
 }
 
 /**
- * Where to point for a path: the value itself; where it is missing, the key of the nearest section
- * that exists (people look at names, not at what follows them).
+ * Where to point for a path: the value itself; for a section or where there is no value, its key; where
+ * that is missing too, the key of the nearest section that exists.
  */
 export function placeOf(root: Node, path: Path): Place {
   const found = nodeAt(root, path);
-  if (found && path.length > 0) return found.kind === 'map' ? keyPlace(root, path) : found.place;
+  const shown = found?.kind === 'list' || (found?.kind === 'scalar' && found.value !== null);
+  if (found && path.length > 0) return shown ? found.place : keyPlace(root, path);
   for (let length = path.length - 1; length > 0; length -= 1)
     if (nodeAt(root, path.slice(0, length))) return keyPlace(root, path.slice(0, length));
   return root.place;

@@ -45,11 +45,13 @@ class Reader {
     const document = parseDocument(this.#text, {
       lineCounter: this.#lines,
       prettyErrors: false,
-      // Warnings are unresolved tags and the like: refused, never guessed.
-      logLevel: 'silent',
+      // Not `silent`: that would also silence a second document.
+      logLevel: 'error',
     });
-    for (const error of [...document.errors, ...document.warnings])
-      this.#complain(error.pos[0], [], wording(error.code, error.message));
+    // Warnings are unresolved tags and the like: refused, never guessed. Of several, the later ones are
+    // mostly consequences of the first.
+    const [first] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0]);
+    if (first) this.#complain(first.pos[0], [], wording(first.code, first.message) + this.#hint(first.pos[0]));
     if (this.#problems.length > 0) return { root: empty, problems: this.#problems };
     if (!document.contents || (isScalar(document.contents) && document.contents.value === null)) {
       this.#complain(0, [], 'is empty; a smallest example is in docs/config.md');
@@ -133,9 +135,8 @@ class Reader {
     }
     const result = substitute(value, this.#env);
     for (const { near, message } of result.problems) this.#complain(this.#find(node, near), path, message);
-    // A quoted scalar says that it is text; a plain one leaves its type to the schema.
-    const plain = isScalar(node) && node.type === 'PLAIN';
-    return { kind: 'scalar', place, value: result.text, loose: result.changed && plain };
+    // Quoted or not: inside [ ] and { } a reference must be quoted, so quotes say nothing about its type.
+    return { kind: 'scalar', place, value: result.text, loose: result.changed };
   }
 
   /** The offset of `near` inside a scalar's own text, or of the scalar where escapes hide it. */
@@ -143,6 +144,13 @@ class Reader {
     const [start, end] = node.range ?? [0, 0];
     const at = this.#text.slice(start, end).indexOf(near);
     return start + Math.max(0, at);
+  }
+
+  /** The commonest cause of a syntax error that its own sentence does not name. */
+  #hint(offset: number): string {
+    const lineStart = this.#text.lastIndexOf('\n', offset - 1) + 1;
+    const line = this.#text.slice(lineStart).split('\n', 1)[0];
+    return /[[{,:]\s*\$\{/.test(line) ? '; inside [ ] and { } put ${…} in quotes' : '';
   }
 
   #place(offset: number): Place {

@@ -129,7 +129,8 @@ export function decodeWords(text: string): string {
   let done = 0;
   let words = 0;
   const flush = () => {
-    if (pending.length > 0) out += decodeText(pending.length === 1 ? pending[0] : Buffer.concat(pending), charset);
+    if (pending.length > 0)
+      out += decodeText(pending.length === 1 ? pending[0] : Buffer.concat(pending), charset);
     pending = [];
   };
   for (let at = text.indexOf('=?'); at >= 0 && words < MAX_WORDS; at = text.indexOf('=?', at)) {
@@ -169,7 +170,10 @@ function wordAt(text: string, at: number): EncodedWord | null {
   if (last < 0 || text[last + 1] !== '=') return null;
   const body = text.slice(first + 3, last);
   // RFC 2231 section 5: a language may follow the charset after a star.
-  const charset = text.slice(at + 2, first).split('*', 1)[0].toLowerCase();
+  const charset = text
+    .slice(at + 2, first)
+    .split('*', 1)[0]
+    .toLowerCase();
   const bytes = kind === 'b' ? Buffer.from(body, 'base64') : decodeQ(body);
   return { charset, bytes, end: last + 2 };
 }

@@ -27,16 +27,73 @@ const BLOCK = new Set(
 const CELL = new Set(['td', 'th', 'img', 'input', 'button']);
 /** Elements whose style can hide what is in them; others are closed too carelessly in mail. */
 const HIDER = new Set(['div', 'span', 'font', 'td', 'tr', 'table', 'a', 'b', 'i', 'center', 'section']);
-const HIDDEN = /display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])|max-height\s*:\s*0(?![.\d]*[1-9])/i;
+const HIDDEN =
+  /display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])|max-height\s*:\s*0(?![.\d]*[1-9])/i;
 
 const ENTITIES: Readonly<Record<string, string>> = {
-  amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ', copy: '©', reg: '®', trade: '™', euro: '€',
-  pound: '£', yen: '¥', cent: '¢', sect: '§', para: '¶', middot: '·', bull: '•', hellip: '…', ndash: '–',
-  mdash: '—', lsquo: '‘', rsquo: '’', ldquo: '“', rdquo: '”', laquo: '«', raquo: '»', deg: '°', plusmn: '±',
-  times: '×', frac12: '½', iexcl: '¡', iquest: '¿', shy: '', zwnj: '', zwj: '', agrave: 'à', aacute: 'á',
-  acirc: 'â', atilde: 'ã', auml: 'ä', aring: 'å', aelig: 'æ', ccedil: 'ç', egrave: 'è', eacute: 'é', ecirc: 'ê',
-  euml: 'ë', igrave: 'ì', iacute: 'í', icirc: 'î', iuml: 'ï', ntilde: 'ñ', ograve: 'ò', oacute: 'ó', ocirc: 'ô',
-  otilde: 'õ', ouml: 'ö', oslash: 'ø', ugrave: 'ù', uacute: 'ú', ucirc: 'û', uuml: 'ü', szlig: 'ß',
+  amp: '&',
+  lt: '<',
+  gt: '>',
+  quot: '"',
+  apos: "'",
+  nbsp: ' ',
+  copy: '©',
+  reg: '®',
+  trade: '™',
+  euro: '€',
+  pound: '£',
+  yen: '¥',
+  cent: '¢',
+  sect: '§',
+  para: '¶',
+  middot: '·',
+  bull: '•',
+  hellip: '…',
+  ndash: '–',
+  mdash: '—',
+  lsquo: '‘',
+  rsquo: '’',
+  ldquo: '“',
+  rdquo: '”',
+  laquo: '«',
+  raquo: '»',
+  deg: '°',
+  plusmn: '±',
+  times: '×',
+  frac12: '½',
+  iexcl: '¡',
+  iquest: '¿',
+  shy: '',
+  zwnj: '',
+  zwj: '',
+  agrave: 'à',
+  aacute: 'á',
+  acirc: 'â',
+  atilde: 'ã',
+  auml: 'ä',
+  aring: 'å',
+  aelig: 'æ',
+  ccedil: 'ç',
+  egrave: 'è',
+  eacute: 'é',
+  ecirc: 'ê',
+  euml: 'ë',
+  igrave: 'ì',
+  iacute: 'í',
+  icirc: 'î',
+  iuml: 'ï',
+  ntilde: 'ñ',
+  ograve: 'ò',
+  oacute: 'ó',
+  ocirc: 'ô',
+  otilde: 'õ',
+  ouml: 'ö',
+  oslash: 'ø',
+  ugrave: 'ù',
+  uacute: 'ú',
+  ucirc: 'û',
+  uuml: 'ü',
+  szlig: 'ß',
 };
 const ENTITY = /&(?:#(\d{1,8})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,7}));?/g;
 
@@ -200,7 +257,10 @@ class Reader {
 
   #link(shown: string, target: string): void {
     if (this.links.length >= MAX_LINKS) return;
-    const clean = decodeEntities(target).replace(/[\t\r\n]/g, '').trim().slice(0, MAX_TARGET);
+    const clean = decodeEntities(target)
+      .replace(/[\t\r\n]/g, '')
+      .trim()
+      .slice(0, MAX_TARGET);
     this.links.push({ shown: shown.slice(0, MAX_SHOWN).replace(/\s+/g, ' ').trim(), target: clean });
   }
 }
@@ -240,7 +300,10 @@ function attributes(tag: string): Attributes {
 export function readHtml(html: string): VisibleHtml {
   const reader = new Reader(html);
   reader.read();
-  const text = reader.text.replace(/[ \t\r\f\v\u00a0]+/g, ' ').replace(/ ?\n[ \n]*/g, '\n').trim();
+  const text = reader.text
+    .replace(/[ \t\r\f\v\u00a0]+/g, ' ')
+    .replace(/ ?\n[ \n]*/g, '\n')
+    .trim();
   return { text, links: reader.links };
 }
 

@@ -20,7 +20,12 @@ export interface Identity {
 export const deviceOptions = z
   .strictObject({
     pointer: pointerText.optional().describe('JSON Pointer (RFC 6901) into the reading; not for mail'),
-    header: z.string().min(1).toLowerCase().optional().describe('name of a Kafka header or MQTT 5 user property'),
+    header: z
+      .string()
+      .min(1)
+      .toLowerCase()
+      .optional()
+      .describe('name of a Kafka header or MQTT 5 user property'),
     topicLevel: z
       .number()
       .int()
@@ -88,7 +93,9 @@ const scratch = Buffer.allocUnsafe(SMALL);
 
 /** SHA-256 of bytes, 64 hex digits. */
 export function sha256(bytes: Uint8Array): string {
-  return crypto.hash ? crypto.hash('sha256', bytes, 'hex') : crypto.createHash('sha256').update(bytes).digest('hex');
+  return crypto.hash
+    ? crypto.hash('sha256', bytes, 'hex')
+    : crypto.createHash('sha256').update(bytes).digest('hex');
 }
 
 /** Over topic NUL key NUL payload; a missing key counts as empty. */

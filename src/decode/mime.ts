@@ -26,10 +26,28 @@ import { deviceOf, deviceOptions, identify, sha256 } from './identity.ts';
 
 export const mimeOptions = z.strictObject({
   maxBytes: byteSize.default(50 * 1024 ** 2).describe('largest mail; above it DECODE_TOO_LARGE'),
-  maxHeaderBytes: byteSize.default(1024 ** 2).describe('all header sections of a mail together; above it DECODE_HEADERS'),
-  maxHeaderFields: z.number().int().positive().default(10_000).describe('header fields of a mail in all; above it DECODE_HEADERS'),
-  maxDepth: z.number().int().min(1).max(100).default(20).describe('multiparts and messages inside each other; above it DECODE_DEPTH'),
-  maxParts: z.number().int().positive().default(1_000).describe('parts of a mail in all; above it DECODE_PARTS'),
+  maxHeaderBytes: byteSize
+    .default(1024 ** 2)
+    .describe('all header sections of a mail together; above it DECODE_HEADERS'),
+  maxHeaderFields: z
+    .number()
+    .int()
+    .positive()
+    .default(10_000)
+    .describe('header fields of a mail in all; above it DECODE_HEADERS'),
+  maxDepth: z
+    .number()
+    .int()
+    .min(1)
+    .max(100)
+    .default(20)
+    .describe('multiparts and messages inside each other; above it DECODE_DEPTH'),
+  maxParts: z
+    .number()
+    .int()
+    .positive()
+    .default(1_000)
+    .describe('parts of a mail in all; above it DECODE_PARTS'),
   device: deviceOptions.optional(),
 });
 
@@ -59,7 +77,10 @@ export function openMime(options: MimeOptions): Decoder {
 export function readMail(payload: Uint8Array, options: MimeOptions): MailBody {
   const bytes = asBuffer(payload);
   if (bytes.length > options.maxBytes)
-    throw new SluiceError('DECODE_TOO_LARGE', `a mail of ${bytes.length} bytes; the limit is ${options.maxBytes}`);
+    throw new SluiceError(
+      'DECODE_TOO_LARGE',
+      `a mail of ${bytes.length} bytes; the limit is ${options.maxBytes}`,
+    );
   let start = skipBlankLines(bytes, 0);
   if (start === bytes.length) throw new SluiceError('DECODE_EMPTY', 'the mail is empty');
   if (isMailboxLine(bytes, start)) start = lineEnd(bytes, start, bytes.length);
@@ -226,7 +247,12 @@ class MailReader {
       this.attachments.push({ type, name, size });
       return;
     }
-    const decoded = leaf.encoding === 'base64' ? decodeBase64(bytes) : leaf.encoding === 'quoted-printable' ? decodeQuotedPrintable(bytes) : bytes;
+    const decoded =
+      leaf.encoding === 'base64'
+        ? decodeBase64(bytes)
+        : leaf.encoding === 'quoted-printable'
+          ? decodeQuotedPrintable(bytes)
+          : bytes;
     this.#addText(decoded, leaf.type.parameters.get('charset') ?? '', type);
   }
 
@@ -313,7 +339,8 @@ function refuseBinary(bytes: Buffer, at: number): void {
     if (byte === 0) controls = end;
     if ((byte < 0x20 && (byte < 0x09 || byte > 0x0d) && byte !== 0x1b) || byte === 0x7f) controls += 1;
   }
-  if (controls * 50 > end - at) throw new SluiceError('DECODE_MAIL', 'no header line, and the bytes are not text');
+  if (controls * 50 > end - at)
+    throw new SluiceError('DECODE_MAIL', 'no header line, and the bytes are not text');
 }
 
 const DAY = 86_400_000;

@@ -23,16 +23,46 @@ const weight = (fallback: number, what: string) =>
   z.number().min(0).max(100).default(fallback).describe(`weight of ${what}; 0 leaves it out`);
 
 export const emailOptions = z.strictObject({
-  bits: z.number().int().min(10).max(26).default(20).describe('2^bits buckets'),
-  key: z.string().default('').describe('secret of the fleet that the hashes are seeded with; all gateways and the hub share it'),
-  listHeaders: z.boolean().default(true).describe('whether List-*, Precedence and other headers of mailing lists are used'),
-  headBytes: z.number().int().min(0).max(1_048_576).default(16_384).describe('bytes of the raw body that are read at its begin'),
-  tailBytes: z.number().int().min(0).max(1_048_576).default(4_096).describe('bytes of the raw body that are read at its end'),
-  textLength: z.number().int().min(0).max(1_048_576).default(32_768).describe('characters of decoded text that are read'),
+  bits: z
+    .number()
+    .int()
+    .min(10)
+    .max(26)
+    .default(22)
+    .describe('2^bits buckets; 20 needs a quarter of the memory and ranks a little worse'),
+  key: z
+    .string()
+    .default('')
+    .describe('secret of the fleet that the hashes are seeded with; all gateways and the hub share it'),
+  listHeaders: z
+    .boolean()
+    .default(true)
+    .describe('whether List-*, Precedence and other headers of mailing lists are used'),
+  headBytes: z
+    .number()
+    .int()
+    .min(0)
+    .max(1_048_576)
+    .default(16_384)
+    .describe('bytes of the raw body that are read at its begin'),
+  tailBytes: z
+    .number()
+    .int()
+    .min(0)
+    .max(1_048_576)
+    .default(4_096)
+    .describe('bytes of the raw body that are read at its end'),
+  textLength: z
+    .number()
+    .int()
+    .min(0)
+    .max(1_048_576)
+    .default(32_768)
+    .describe('characters of decoded text that are read'),
   spaces: z
     .strictObject({
       raw: weight(1, 'byte 6-grams of the raw mail'),
-      rawPairs: weight(1, 'raw words and pairs'),
+      rawPairs: weight(0, 'raw words and pairs'),
       header: weight(1, 'words and sparse pairs of headers, by name'),
       body: weight(1, 'words and sparse pairs of the decoded texts'),
       links: weight(1, 'hosts, paths and oddities of links'),
@@ -57,6 +87,17 @@ const LIMITS: Readonly<Record<SpaceName, number>> = {
   attachments: 1_024,
 };
 const SPACE_NAMES = Object.keys(LIMITS) as SpaceName[];
+
+/** Headers whose value is new in nearly every mail: pairs of their words would only fill buckets. */
+const UNIQUE = new Set([
+  'message-id',
+  'in-reply-to',
+  'references',
+  'date',
+  'delivery-date',
+  'dkim-signature',
+  'arc-seal',
+]);
 
 const HEADER_BYTES = 16_384;
 const HEADER_TEXT = 1_000;
@@ -117,7 +158,12 @@ class EmailFeaturizer implements Featurizer {
         const names: Names = space.names ?? new Map();
         const { buckets, value } = space.peek(this.#options.spaces[name]);
         for (const index of buckets)
-          cells.push({ name: `${name}: ${names.get(index) ?? '?'}`, index, value: Math.fround(value), part: 'sparse' });
+          cells.push({
+            name: `${name}: ${names.get(index) ?? '?'}`,
+            index,
+            value: Math.fround(value),
+            part: 'sparse',
+          });
       }
     } finally {
       for (const name of SPACE_NAMES) {
@@ -150,7 +196,14 @@ class EmailFeaturizer implements Featurizer {
       });
     if (this.#options.spaces.rawPairs === 0) return;
     const text = Buffer.from(view.bytes.buffer, 0, view.end).toString('latin1');
-    this.#words.add(text, text.length, this.#seeds.rawPairs, this.#spaces.rawPairs, this.#spaces.rawPairs, '');
+    this.#words.add(
+      text,
+      text.length,
+      this.#seeds.rawPairs,
+      this.#spaces.rawPairs,
+      this.#spaces.rawPairs,
+      '',
+    );
   }
 
   #header(mail: MailBody): void {
@@ -160,7 +213,8 @@ class EmailFeaturizer implements Featurizer {
       if (!mayUse(name, this.#options.listHeaders)) continue;
       fields += 1;
       if (fields > HEADER_FIELDS) return;
-      this.#words.add(value, HEADER_TEXT, this.#seeds.header ^ word(name), space, space, `${name}: `);
+      const pairs = UNIQUE.has(name) ? null : space;
+      this.#words.add(value, HEADER_TEXT, this.#seeds.header ^ word(name), space, pairs, `${name}: `);
     }
   }
 
@@ -211,7 +265,10 @@ class EmailFeaturizer implements Featurizer {
       else plain += 1;
       length += text.text.length;
     }
-    this.#mark('structure', `plain ${scale(plain)} html ${scale(html)} attached ${scale(mail.attachments.length)}`);
+    this.#mark(
+      'structure',
+      `plain ${scale(plain)} html ${scale(html)} attached ${scale(mail.attachments.length)}`,
+    );
     this.#mark('structure', `text length ${scale(length)}`);
     this.#mark('structure', `fields ${scale(fields)}`);
   }
@@ -227,13 +284,14 @@ class EmailFeaturizer implements Featurizer {
 }
 
 function mailOf(event: Event): MailBody {
-  if (event.body.kind !== 'mail') throw new SluiceError('INTERNAL', 'the e-mail features were given a reading');
+  if (event.body.kind !== 'mail')
+    throw new SluiceError('INTERNAL', 'the e-mail features were given a reading');
   return event.body;
 }
 
 /** Size on a scale of powers of two. */
 function scale(n: number): number {
-  return n <= 0 ? 0 : 1 + Math.floor(Math.log2(n));
+  return 32 - Math.clz32(n);
 }
 
 /** Printable form of bytes. */
@@ -256,7 +314,8 @@ function linkMarks(shown: string, target: string): string[] {
   const labels = host.split('.').slice(-6);
   if (/^[\d.]+$|^0x|^\d+$/.test(host)) marks.push('host is a number');
   for (let i = 0; i < labels.length; i += 1) marks.push(`host ${labels.slice(i).join('.')}`);
-  for (const piece of match[3].split('/').slice(0, 8)) if (piece !== '') marks.push(`path ${piece.toLowerCase()}`);
+  for (const piece of match[3].split('/').slice(0, 8))
+    if (piece !== '') marks.push(`path ${piece.toLowerCase()}`);
   if (target.includes('%')) marks.push('escaped');
   if (target.includes('?')) marks.push('query');
   const claimed = /(?:https?:\/\/|www\.)([^/\s?#]{1,200})/i.exec(shown)?.[1]?.toLowerCase();

@@ -49,6 +49,11 @@ export class RowArena implements RowWriter {
     return this.#count;
   }
 
+  /** Sparse cells written, the open row's included. */
+  get cells(): number {
+    return this.#cells;
+  }
+
   /** Bytes held by the arena's arrays. */
   get bytes(): number {
     return (
@@ -151,7 +156,8 @@ export class RowArena implements RowWriter {
     this.#slots[at] = this.#epoch;
     this.#slots[at + 1] = index;
     this.#slots[at + 2] = position;
-    if ((this.#cells - this.#indptr[this.#count]) * 2 > this.#slotMask) this.#rehash((this.#slotMask + 1) * 2);
+    if ((this.#cells - this.#indptr[this.#count]) * 2 > this.#slotMask)
+      this.#rehash((this.#slotMask + 1) * 2);
   }
 
   /** A table of `size` slots, holding the open row. */

@@ -21,7 +21,8 @@ const ALONE = 2;
 const CLASS = new Uint8Array(256);
 for (let unit = 0; unit < 256; unit += 1) {
   const text = String.fromCharCode(unit);
-  if (/[A-Za-z0-9$'\-.@%_]/.test(text) || unit >= 0xc0 || unit === 0xa3 || unit === 0xa5) CLASS[unit] = INSIDE;
+  if (/[A-Za-z0-9$'\-.@%_]/.test(text) || unit >= 0xc0 || unit === 0xa3 || unit === 0xa5)
+    CLASS[unit] = INSIDE;
   else if (text === '!' || text === '?' || text === '#' || text === '*') CLASS[unit] = ALONE;
 }
 
@@ -94,7 +95,15 @@ export class WordPairs {
     });
   }
 
-  #pairs(own: number, count: number, text: string, from: number, to: number, pairs: Space, prefix: string): void {
+  #pairs(
+    own: number,
+    count: number,
+    text: string,
+    from: number,
+    to: number,
+    pairs: Space,
+    prefix: string,
+  ): void {
     const reach = Math.min(count, WINDOW - 1);
     for (let distance = 1; distance <= reach; distance += 1) {
       const slot = (count - distance) % WINDOW;

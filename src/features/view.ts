@@ -18,14 +18,40 @@ const VERDICT = new RegExp(
 
 /** Marks of the reader's own mailbox: they say what became of the mail. */
 const MAILBOX = new Set([
-  'status', 'x-status', 'x-keywords', 'keywords', 'x-uid', 'x-uidl', 'x-sluidl', 'x-imap', 'x-imapbase', 'x-folder',
-  'x-mozilla-status', 'x-mozilla-status2', 'x-mozilla-keys', 'x-evolution', 'x-evolution-source', 'x-gmail-labels',
-  'x-gm-thrid', 'x-label', 'x-savedsubject', 'replied', 'forwarded', 'x-replied', 'x-forwarded', 'x-mailbox-line',
-  'content-length', 'lines', 'x-offlineimap', 'x-pstn-levels', 'x-pstn-settings',
+  'status',
+  'x-status',
+  'x-keywords',
+  'keywords',
+  'x-uid',
+  'x-uidl',
+  'x-sluidl',
+  'x-imap',
+  'x-imapbase',
+  'x-folder',
+  'x-mozilla-status',
+  'x-mozilla-status2',
+  'x-mozilla-keys',
+  'x-evolution',
+  'x-evolution-source',
+  'x-gmail-labels',
+  'x-gm-thrid',
+  'x-label',
+  'x-savedsubject',
+  'replied',
+  'forwarded',
+  'x-replied',
+  'x-forwarded',
+  'x-mailbox-line',
+  'content-length',
+  'lines',
+  'x-offlineimap',
+  'x-pstn-levels',
+  'x-pstn-settings',
 ]);
 
 /** What mailing lists write. */
-const LIST = /^(?:list-|x-list|precedence$|x-mailman|x-beenthere$|x-mailing-list$|mailing-list$|x-loop$|errors-to$|x-listserver)/;
+const LIST =
+  /^(?:list-|x-list|precedence$|x-mailman|x-beenthere$|x-mailing-list$|mailing-list$|x-loop$|errors-to$|x-listserver)/;
 
 const known = new Map<string, 'verdict' | 'list' | 'free'>();
 /** Names come from strangers: what is remembered of them is bounded. */

@@ -5,7 +5,7 @@
  */
 import type { Engine, JournalEntry, Model, Snapshot, Store } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
-import { concatRows } from '../features/rows.ts';
+import { concat } from '../features/rows.ts';
 import { QualityWindow } from '../task/metrics.ts';
 import type { Task } from '../task/task.ts';
 
@@ -88,7 +88,7 @@ export class Fold {
       if (this.#learns) this.counts[label] += 1;
     }
     if (!this.#learns) return;
-    const rows = concatRows(entries.map((entry) => entry.joined.rows));
+    const rows = concat(entries.map((entry) => entry.joined.rows));
     const labels = Int32Array.from(entries, (entry) => entry.label);
     const weights = Float32Array.from(entries, (entry) => entry.weight);
     await this.model.learn(rows, labels, weights);

@@ -196,7 +196,7 @@ export class Lane {
   async #run(batch: Batch): Promise<void> {
     let released = false;
     try {
-      const { probabilities, model, sufficient } = this.#context.scorer.score(batch.arena);
+      const { probabilities, model, sufficient } = this.#context.scorer.score(batch.arena.view());
       const scores = await probabilities;
       const verdicts = this.#decide(batch, scores, model, sufficient);
       const joined = this.#join(batch, verdicts, scores, model);
@@ -243,7 +243,7 @@ export class Lane {
       task: task.name,
       features: task.features,
       model,
-      rows: batch.arena,
+      rows: batch.arena.view(),
       events: batch.events,
       scores,
       classes: task.labels.length,
@@ -301,7 +301,7 @@ export class Lane {
       if (error.code === 'MODEL_INPUT') {
         for (let i = 0; i < batch.events.length; i++) {
           await scorer
-            .score(sliceRow(batch.arena, i))
+            .score(sliceRow(batch.arena.view(), i))
             .probabilities.catch(() => poisoned.add(batch.owners[i]));
         }
       }

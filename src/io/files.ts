@@ -12,7 +12,7 @@ import { formats } from './files/guess.ts';
 import { readInput } from './files/input.ts';
 
 export { type FileFormat, formats } from './files/guess.ts';
-export { type InputOptions, readInput } from './files/input.ts';
+export { type InputOptions, type InputSurvey, readInput, surveyInput } from './files/input.ts';
 
 /** Deliveries handed out at once. */
 const BATCH = 64;

@@ -78,8 +78,104 @@ export function openTask(spec: TaskSpec): Task {
   const positive = spec.positive === undefined ? labels.length - 1 : labels.indexOf(spec.positive);
   if (positive < 0) throw invalid(name, `positive: ${spec.positive} is not one of ${labels.join(', ')}`);
   const { decoder, fields } = openDecoder(spec);
-  const featurizer = openFeaturizer(spec, decoder, fields);
+  const featurizer = openFeaturizer(spec, fields);
   const kind = lookUp(name, 'model kind', modelKinds, spec.model.kind);
   const options = parseOptions(name, 'model', kind.options as z.ZodType<Record<string, number>>, spec.model.options);
-  return new BoundTask({ ...spec, labels: [...labels] }, positive, decoder, featurizer, options);
+  return new BoundTask(spec, positive, decoder, featurizer, options);
+}
+
+function openDecoder(spec: TaskSpec): { decoder: Decoder; fields: unknown } {
+  const part = lookUp(spec.name, 'decoder', decoders, spec.decode.kind);
+  const options = parseOptions(spec.name, 'decode', part.options as z.ZodType<object>, spec.decode.options);
+  const decoder = (part.open as (given: object) => Decoder)(options);
+  const wanted = BODIES[spec.event];
+  if (decoder.kind !== wanted)
+    throw invalid(spec.name, `decoder ${spec.decode.kind} gives a ${decoder.kind}, ${spec.event} needs a ${wanted}`);
+  return { decoder, fields: (options as { fields?: unknown }).fields };
+}
+
+function openFeaturizer(spec: TaskSpec, fields: unknown): Featurizer {
+  const part = lookUp(spec.name, 'event', featurizers, spec.event);
+  const options = parseOptions(spec.name, 'features', part.options as z.ZodType<object>, spec.features?.options);
+  return (part.open as (given: object, fields: unknown) => Featurizer)(options, fields);
+}
+
+class BoundTask implements Task {
+  readonly name: string;
+  readonly event: TaskSpec['event'];
+  readonly labels: readonly string[];
+  readonly positive: number;
+  readonly features: string;
+  readonly shape: ModelShape;
+  readonly fingerprint: string;
+  readonly #decoder: Decoder;
+  readonly #featurizer: Featurizer;
+  readonly #model: { readonly kind: string; readonly options: Readonly<Record<string, number>> };
+  readonly #seed: number;
+
+  constructor(
+    spec: TaskSpec,
+    positive: number,
+    decoder: Decoder,
+    featurizer: Featurizer,
+    options: Readonly<Record<string, number>>,
+  ) {
+    const { dims, denseDims, version } = featurizer;
+    this.name = spec.name;
+    this.event = spec.event;
+    this.labels = [...spec.labels];
+    this.positive = positive;
+    this.features = version;
+    this.shape = { dims, denseDims, classes: spec.labels.length };
+    this.#decoder = decoder;
+    this.#featurizer = featurizer;
+    this.#model = { kind: spec.model.kind, options };
+    this.#seed = spec.seed;
+    const depends = [this.labels, version, this.shape, this.#model, spec.seed];
+    this.fingerprint = createHash('sha256').update(JSON.stringify(depends)).digest('hex');
+  }
+
+  decode(message: Message): readonly Event[] {
+    try {
+      return this.#decoder.decode(message);
+    } catch (error) {
+      throw asDecodeError(error);
+    }
+  }
+
+  fill(event: Event, arena: RowArena): void {
+    arena.beginRow();
+    try {
+      this.#featurizer.write(event, arena);
+      arena.endRow();
+    } catch (error) {
+      arena.abandonRow();
+      throw asDecodeError(error);
+    }
+  }
+
+  describe(event: Event): ReturnType<Featurizer['describe']> {
+    return this.#featurizer.describe(event);
+  }
+
+  newModel(engine: Engine): Model {
+    return engine.create(this.#model.kind, this.shape, this.#model.options, this.#seed);
+  }
+
+  loadModel(engine: Engine, bytes: Uint8Array): Model {
+    const model = engine.load(bytes);
+    const text = (kind: string, { dims, denseDims, classes }: ModelShape) =>
+      `${kind} of ${dims} buckets, ${denseDims} columns and ${classes} labels`;
+    const [found, wanted] = [text(model.kind, model.shape), text(this.#model.kind, this.shape)];
+    if (found === wanted) return model;
+    model.close();
+    throw new SluiceError('MODEL_MISMATCH', `task ${this.name} needs a ${wanted}, the bytes hold a ${found}`);
+  }
+}
+
+/** Nothing but SluiceErrors leaves a task; whatever a payload makes a parser throw is DECODE_UNEXPECTED. */
+function asDecodeError(error: unknown): SluiceError {
+  if (error instanceof SluiceError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new SluiceError('DECODE_UNEXPECTED', text, { cause: error });
 }

@@ -11,15 +11,13 @@ export const wallClock = {
   sleep: (ms: number, signal?: AbortSignal) =>
     new Promise<void>((resolve) => {
       if (signal?.aborted) return resolve();
-      const timer = setTimeout(resolve, ms);
-      signal?.addEventListener(
-        'abort',
-        () => {
-          clearTimeout(timer);
-          resolve();
-        },
-        { once: true },
-      );
+      const finish = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', finish);
+        resolve();
+      };
+      const timer = setTimeout(finish, ms);
+      signal?.addEventListener('abort', finish);
     }),
 };
 
@@ -65,7 +63,11 @@ export function openSink(
   return kafka.sink.open('out', parsed, context(more));
 }
 
-export async function until(what: string, condition: () => boolean | Promise<boolean>, ms = 20_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  ms = 20_000,
+): Promise<void> {
   const deadline = Date.now() + ms;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`waited ${ms} ms in vain: ${what}`);
@@ -101,11 +103,21 @@ export function consume(source: Source, each: (delivery: Delivery) => void | Pro
 export const text = (message: Message) => Buffer.from(message.payload).toString('utf8');
 
 /** Publishes `count` numbered messages, `0` first, over `keys` keys. */
-export async function publishNumbers(sink: Sink, topic: string, count: number, keys = 8, from = 0): Promise<void> {
+export async function publishNumbers(
+  sink: Sink,
+  topic: string,
+  count: number,
+  keys = 8,
+  from = 0,
+): Promise<void> {
   for (let at = from; at < from + count; at += 500) {
     const size = Math.min(500, from + count - at);
     await sink.publish(
-      Array.from({ length: size }, (_, i) => ({ topic, key: `k${(at + i) % keys}`, payload: String(at + i) })),
+      Array.from({ length: size }, (_, i) => ({
+        topic,
+        key: `k${(at + i) % keys}`,
+        payload: String(at + i),
+      })),
     );
   }
 }

@@ -264,7 +264,7 @@ describe.skipIf(mosquittoMissing)('an MQTT source', () => {
     const second = openSource(options);
     await ready(second);
     await until('the first noticed', () => !first.health().ok);
-    expect(JSON.stringify(first.health())).toContain('reason 142');
+    expect(JSON.stringify(first.health())).toContain('another client takes the same id');
   });
 
   it('counts connections and losses', async () => {

@@ -18,6 +18,7 @@ import {
   listMbox,
   type MailPlace,
   readIndex,
+  readIndexRows,
   readMbox,
   readPlaces,
 } from './mail.ts';
@@ -82,7 +83,7 @@ function readOne(place: Place, options: InputOptions): AsyncIterable<FileRecord>
   }
 }
 
-async function* readMerged(places: readonly Place[]): AsyncGenerator<FileRecord> {
+async function listPlaces(places: readonly Place[]): Promise<MailPlace[]> {
   const all: MailPlace[] = [];
   for (const { path, format, label } of places) {
     if (format === 'mbox') all.push(...(await listMbox(path, label)));
@@ -90,13 +91,22 @@ async function* readMerged(places: readonly Place[]): AsyncGenerator<FileRecord>
     else if ((await stat(path)).isDirectory()) all.push(...(await listFolder(path, label)));
     else all.push(...(await listMail(path, label)));
   }
-  yield* readPlaces(all);
+  return all;
 }
 
-async function* readRecords(options: InputOptions): AsyncGenerator<FileRecord> {
+async function* readMerged(places: readonly Place[]): AsyncGenerator<FileRecord> {
+  yield* readPlaces(await listPlaces(places));
+}
+
+async function locateAll(options: InputOptions): Promise<Place[]> {
   const texts = typeof options.path === 'string' ? [options.path] : options.path;
   const places: Place[] = [];
   for (const text of texts) places.push(await locate(text, options));
+  return places;
+}
+
+async function* readRecords(options: InputOptions): AsyncGenerator<FileRecord> {
+  const places = await locateAll(options);
   if (places.length > 1 && places.every((place) => MAILBOXES.includes(place.format))) {
     yield* readMerged(places);
     return;
@@ -115,4 +125,42 @@ export async function* readInput(options: InputOptions): AsyncGenerator<Message>
     if (!Number.isNaN(at)) last = at;
     yield { source: 'file', topic: 'file', key: null, payload, headers: {}, at: last, position, label };
   }
+}
+
+/** What a pass over an input finds. */
+export interface InputSurvey {
+  readonly messages: number;
+  /** Messages by label; those without one are in none. */
+  readonly labels: ReadonlyMap<string, number>;
+  /** The first payloads of readings; empty where the input is mail. */
+  readonly sample: readonly Uint8Array[];
+  /** `mail` payloads are raw mails, `reading` ones JSON objects. */
+  readonly kind: 'mail' | 'reading';
+}
+
+/** Counts messages and labels; mails are not read for it, only listed. Throws as `readInput` does. */
+export async function surveyInput(options: InputOptions, sampleSize = 0): Promise<InputSurvey> {
+  const labels = new Map<string, number>();
+  const sample: Uint8Array[] = [];
+  let messages = 0;
+  const places = await locateAll(options);
+  const tables = places.filter(({ format }) => format !== 'index' && !MAILBOXES.includes(format));
+  for (const place of places) {
+    for await (const row of listRows(place, options)) {
+      messages += 1;
+      if (row.label !== undefined) labels.set(row.label, (labels.get(row.label) ?? 0) + 1);
+      if ('payload' in row && sample.length < sampleSize) sample.push(row.payload);
+    }
+  }
+  const kind = tables.length === 0 || options.text !== undefined ? 'mail' : 'reading';
+  return { messages, labels, sample, kind };
+}
+
+async function* listRows(
+  place: Place,
+  options: InputOptions,
+): AsyncGenerator<Pick<FileRecord, 'label'> | FileRecord> {
+  if (place.format === 'index') yield* readIndexRows(place.path, options);
+  else if (MAILBOXES.includes(place.format)) yield* await listPlaces([place]);
+  else yield* readOne(place, options);
 }

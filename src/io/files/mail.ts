@@ -90,7 +90,11 @@ interface IndexRow {
   readonly at: number | null;
 }
 
-async function* readIndexRows(path: string, options: { readonly time?: string }): AsyncGenerator<IndexRow> {
+/** The rows of an index; the mails are not read. */
+export async function* readIndexRows(
+  path: string,
+  options: { readonly time?: string },
+): AsyncGenerator<IndexRow> {
   let n = 0;
   let time = -1;
   for await (const lines of readLines(path)) {

@@ -19,6 +19,7 @@ export class KafkaClient {
   readonly #certificates: Certificates | null;
   readonly #onLost: () => void;
   #lastError = '';
+  #closing = false;
 
   /** `onLost` is called when the last open connection has closed. */
   constructor(
@@ -57,6 +58,7 @@ export class KafkaClient {
 
   /** Ends `work` (a disconnect) in bounded time: what has not closed by then is torn down. */
   async within(ms: number, work: Promise<unknown>): Promise<void> {
+    this.#closing = true;
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise((resolve) => {
       timer = setTimeout(resolve, ms);
@@ -78,12 +80,13 @@ export class KafkaClient {
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.setNoDelay(true);
     socket.once('close', () => {
-      if (this.#sockets.delete(socket) && this.#sockets.size === 0) this.#onLost();
+      if (this.#sockets.delete(socket) && this.#sockets.size === 0 && !this.#closing) this.#onLost();
     });
     return socket;
   }
 
   #note(entry: LogEntry): void {
+    if (this.#closing) return;
     const error = typeof entry.log.error === 'string' ? entry.log.error : '';
     this.#lastError =
       error && !entry.log.message.includes(error) ? `${entry.log.message}: ${error}` : entry.log.message;

@@ -15,6 +15,8 @@ const STOP_WITHIN_MS = 3_000;
 const RETRIES = 12;
 
 export interface MembershipHooks {
+  /** The first fetch after joining came back. */
+  consuming(): void;
   /** The partitions this member owns now, by topic. */
   assigned(partitions: Readonly<Record<string, readonly number[]>>): void;
   /** The group is about to share out anew: commit now or never. */
@@ -39,6 +41,8 @@ export class Membership {
   /** Resolves, once, with the reason this life is over. */
   readonly ended: Promise<SluiceError>;
   #joined = false;
+  #hasFetched = false;
+  #hasJoined = false;
   #over = false;
   #aliveAt: number;
 
@@ -77,11 +81,25 @@ export class Membership {
     return Math.max(200, Math.floor(this.#options.sessionTimeout / 5));
   }
 
-  /** Joined, connected, and the group heard of us within its session timeout. */
+  /** Joined, fetching, connected, and the group heard of us within its session timeout. */
   get healthy(): boolean {
-    return this.#joined && this.#client.connected && this.silentFor <= this.#options.sessionTimeout;
+    return (
+      this.#joined &&
+      this.#hasFetched &&
+      this.#client.connected &&
+      this.silentFor <= this.#options.sessionTimeout
+    );
   }
 
+  get hasJoined(): boolean {
+    return this.#hasJoined;
+  }
+
+  get hasFetched(): boolean {
+    return this.#hasFetched;
+  }
+
+  /** A member of the group, as far as is known: commits make sense. */
   get joined(): boolean {
     return this.#joined;
   }
@@ -157,7 +175,13 @@ export class Membership {
     this.#consumer.on(events.GROUP_JOIN, ({ payload }) => {
       alive();
       this.#joined = true;
+      this.#hasJoined = true;
       this.#hooks.assigned(payload.memberAssignment);
+    });
+    this.#consumer.on(events.FETCH, () => {
+      if (this.#hasFetched || !this.#joined) return;
+      this.#hasFetched = true;
+      this.#hooks.consuming();
     });
     // Not awaited by kafkajs, but the commit is on its way before the request to join is.
     this.#consumer.on(events.REBALANCING, () => this.#hooks.revoking());

@@ -25,7 +25,10 @@ const sasl = z
   .strictObject({
     mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).describe('SASL mechanism.'),
     username: z.string().min(1).describe('User name.'),
-    password: z.string().min(1).meta({ description: 'Password; better from the environment than as text.', secret: true }),
+    password: z
+      .string()
+      .min(1)
+      .meta({ description: 'Password; better from the environment than as text.', secret: true }),
   })
   .describe('SASL authentication.');
 

@@ -13,7 +13,7 @@ import { asSluiceError, SluiceError } from '../../errors.ts';
 import { Certificates } from './certificates.ts';
 import { KafkaClient } from './client.ts';
 import { Intake, type KafkaDelivery } from './intake.ts';
-import { type CommitOffset, Membership } from './membership.ts';
+import { type CommitOffset, Membership, type MembershipHooks } from './membership.ts';
 import type { KafkaSourceOptions } from './options.ts';
 import { createMissing, pinNewest } from './topics.ts';
 import { Watermark } from './watermark.ts';
@@ -59,6 +59,7 @@ export class KafkaSource implements Source {
   }
 
   async *read(signal: AbortSignal): AsyncIterable<readonly Delivery[]> {
+    if (!this.#supervision) this.#reason = `connecting to ${this.#options.brokers.join(', ')}`;
     this.#supervision ??= this.#supervise();
     const either = AbortSignal.any([signal, this.#closing.signal]);
     const wake = () => this.#intake.wakeReader();
@@ -79,7 +80,8 @@ export class KafkaSource implements Source {
     const membership = this.#membership;
     if (!membership) return { ok: false, reason: this.#reason };
     if (membership.healthy) return { ok: true };
-    if (!membership.joined) return { ok: false, reason: this.#reason };
+    if (membership.silentFor <= this.#options.sessionTimeout || !membership.joined)
+      return { ok: false, reason: this.#reason };
     return { ok: false, reason: `no answer from the group for ${membership.silentFor} ms` };
   }
 
@@ -102,46 +104,36 @@ export class KafkaSource implements Source {
     const { signal } = this.#closing;
     let wait = BACKOFF_MS.first;
     while (!signal.aborted) {
-      const joinedOnce = await this.#live();
+      const useful = await this.#live();
       if (signal.aborted) return;
-      wait = joinedOnce ? BACKOFF_MS.first : Math.min(wait * 2, BACKOFF_MS.most);
+      wait = useful ? BACKOFF_MS.first : Math.min(wait * 2, BACKOFF_MS.most);
       await this.#context.clock.sleep(wait * (0.5 + Math.random() / 2), signal);
     }
   }
 
-  /** One membership from start to end; true if it ever joined its group. */
+  /** One membership from start to end; true if it ever fetched: then the next one may come soon. */
   async #live(): Promise<boolean> {
     const { clock, telemetry, site } = this.#context;
-    this.#reason = `connecting to ${this.#options.brokers.join(', ')}`;
     this.#certificates?.refresh();
     const client: KafkaClient = new KafkaClient(this.#options, site, this.#certificates, () =>
       this.#lost(client.lastError || 'the connection to the broker was lost'),
     );
-    let joinedOnce = false;
-    const membership: Membership = new Membership(
-      client,
-      this.#group,
-      this.#fetchBytes,
-      this.#options,
-      clock,
-      {
-        assigned: (partitions) => {
-          joinedOnce = true;
-          this.#assigned(membership, partitions);
-        },
-        revoking: () => void this.#flush(FLUSH_WITHIN_MS),
-        take: (payload) => this.#take(payload, membership),
-      },
-    );
+    const hooks: MembershipHooks = {
+      assigned: (partitions) => this.#assigned(membership, partitions),
+      consuming: () => this.#connected(),
+      revoking: () => void this.#flush(FLUSH_WITHIN_MS),
+      take: (payload) => this.#take(payload, membership),
+    };
+    const membership = new Membership(client, this.#group, this.#fetchBytes, this.#options, clock, hooks);
     this.#membership = membership;
     const check = setInterval(() => this.#check(membership), CHECK_EVERY_MS);
     try {
       if (this.#options.createTopics) await createMissing(client.kafka, this.#options.topics);
       if (!this.#options.fromBeginning) await pinNewest(client.kafka, this.#group, this.#options.topics);
       if (!membership.over) await membership.start();
-      this.#ended(await membership.ended, joinedOnce);
+      this.#ended(await membership.ended, membership);
     } catch (error) {
-      this.#ended(asSluiceError(error, 'BROKER_UNREACHABLE'), joinedOnce);
+      this.#ended(asSluiceError(error, 'BROKER_UNREACHABLE'), membership);
     } finally {
       clearInterval(check);
       this.#membership = null;
@@ -149,16 +141,22 @@ export class KafkaSource implements Source {
       this.#intake.wakeWriter();
       await membership.stop();
     }
-    if (joinedOnce && !this.#closing.signal.aborted)
+    if (membership.hasJoined && !this.#closing.signal.aborted)
       telemetry.count('source_rebuilt', { source: this.name }, 1, { reason: this.#reason });
-    return joinedOnce;
+    return membership.hasFetched;
   }
 
-  #ended(error: SluiceError, joinedOnce: boolean): void {
+  #ended(error: SluiceError, membership: Membership): void {
     if (this.#closing.signal.aborted) return;
     this.#reason = error.message;
-    if (!joinedOnce) this.#context.telemetry.error(error, { source: this.name });
+    if (!membership.hasFetched) this.#context.telemetry.error(error, { source: this.name });
     this.#lost(error.message);
+  }
+
+  #connected(): void {
+    if (this.#wasHealthy) return;
+    this.#wasHealthy = true;
+    this.#context.telemetry.count('source_connected', { source: this.name });
   }
 
   #lost(reason: string): void {
@@ -171,10 +169,7 @@ export class KafkaSource implements Source {
 
   #check(membership: Membership): void {
     membership.checkAlive();
-    if (!this.#wasHealthy && membership.healthy) {
-      this.#wasHealthy = true;
-      this.#context.telemetry.count('source_connected', { source: this.name });
-    }
+    if (membership.healthy) this.#connected();
     if (this.#certificates?.refresh()) {
       this.#context.telemetry.count('certificates_reloaded', { name: this.name });
       void this.#flush(FLUSH_WITHIN_MS).then(() =>
@@ -204,10 +199,6 @@ export class KafkaSource implements Source {
     this.#intake.dropLost();
     this.#intake.wakeWriter();
     this.#scheduleCommit();
-    if (!this.#wasHealthy) {
-      this.#wasHealthy = true;
-      this.#context.telemetry.count('source_connected', { source: this.name });
-    }
   }
 
   #seek(membership: Membership, mark: Watermark): void {

@@ -11,6 +11,9 @@ const VERSION_CODES: ReadonlySet<unknown> = new Set([1, 0x84]);
 const CERTIFICATE_CODE =
   /CERT|SELF_SIGNED|UNABLE_TO_|ALERT_(BAD|UNKNOWN_CA|ACCESS|UNSUPPORTED)|TLSV1_ALERT|SSLV3_ALERT|TLSV13_ALERT|ALTNAME/;
 
+/** mosquitto and aedes do not say more. */
+const CLOSED = 'the broker closed the connection (as it also does when another client takes the same id)';
+
 /** `mqtts://broker:8883`, without user, password and path. */
 export function hostOf(url: string): string {
   const { protocol, host } = new URL(url);
@@ -21,12 +24,17 @@ export function hostOf(url: string): string {
 export function connectionFailure(error: unknown, url: string): SluiceError {
   if (error instanceof SluiceError) return error;
   const { code, message } = (error ?? {}) as { code?: unknown; message?: string };
-  const text = message || (typeof code === 'string' ? code : 'the connection was closed');
+  const text = message || (typeof code === 'string' ? code : CLOSED);
   const where = hostOf(url);
   if (AUTH_CODES.has(code) || (typeof code === 'string' && CERTIFICATE_CODE.test(code)))
     return new SluiceError('BROKER_AUTH', `${where} refused: ${text}`, { cause: error });
   const hint = VERSION_CODES.has(code) ? ' (the broker does not speak this version; set `version: 4`)' : '';
   return new SluiceError('BROKER_UNREACHABLE', `${where}: ${text}${hint}`, { cause: error });
+}
+
+/** Whether the broker said so itself, in a CONNACK, PUBACK or PUBREC. */
+export function hasReasonCode(error: Error): boolean {
+  return typeof (error as { code?: unknown }).code === 'number';
 }
 
 /** Why the broker did not take a message, by the reason code of its PUBACK or PUBREC (MQTT 5, 3.4.2.1). */

@@ -136,12 +136,13 @@ export class Link {
   }
 
   #over(reason: SluiceError, wasUp: boolean): void {
-    this.#client?.end(true); // stops its timers
+    const client = this.#client;
     this.#client = null;
     this.#ready = false;
     this.#dropped = null;
     this.#failure = reason;
     this.#handlers.lost(reason, wasUp);
+    client?.end(true); // stops its timers
   }
 
   #clientOptions(): IClientOptions {

@@ -13,7 +13,7 @@ import type { IClientOptions, IClientPublishOptions, IConnackPacket, MqttClient 
 import type { Health, IoContext, Outgoing, Sink } from '../../contract.ts';
 import { SluiceError } from '../../errors.ts';
 import { Certificates } from '../tls.ts';
-import { hostOf, publishFailure } from './failure.ts';
+import { hasReasonCode, hostOf, publishFailure } from './failure.ts';
 import { Link } from './link.ts';
 import type { MqttSinkOptions } from './options.ts';
 import { propertiesOf } from './properties.ts';
@@ -49,6 +49,7 @@ export class MqttSink implements Sink {
   readonly #clientId: string;
   readonly #link: Link;
   readonly #certificates: Certificates | null = null;
+  readonly #stop = new AbortController();
   /** Handed in and neither confirmed nor rejected, oldest first. */
   readonly #jobs = new Set<Job>();
   /** Those with something left to send, oldest first. */
@@ -108,6 +109,7 @@ export class MqttSink implements Sink {
       await new Promise<void>((resolve) => {
         this.#closing = resolve;
       });
+    this.#stop.abort();
     this.#certificates?.close();
     await this.#link.close();
   }
@@ -203,7 +205,8 @@ export class MqttSink implements Sink {
     }
     connection.inFlight += 1;
     client.publish(topic, bytes, options, (error) => {
-      if (connection !== this.#connection) return; // `lost` has settled everything
+      // Only the broker gives a reason code; any other error is the end of the connection, which `lost` settles.
+      if (connection !== this.#connection || (error && !hasReasonCode(error))) return;
       connection.inFlight -= 1;
       this.#confirmed(job, error ? publishFailure(error, topic, url) : null);
     });
@@ -238,7 +241,7 @@ export class MqttSink implements Sink {
     const { publishTimeout } = this.#options;
     this.#watching = true;
     while (this.#jobs.size > 0) {
-      await clock.sleep(Math.max(10, publishTimeout / 8));
+      await clock.sleep(Math.max(10, publishTimeout / 8), this.#stop.signal);
       if (this.#jobs.size === 0 || clock.now() - this.#progressAt < publishTimeout) continue;
       const reason = new SluiceError('PUBLISH_FAILED', `nothing confirmed for ${publishTimeout} ms`);
       this.#link.drop(reason);

@@ -127,6 +127,7 @@ export class MqttSource implements Source {
   }
 
   health(): Health {
+    if (this.#stop.signal.aborted) return { ok: false, reason: 'closed' };
     return this.#link.health();
   }
 

@@ -1,0 +1,6 @@
+/** The table of cases. A part that wants to be measured adds its case here. */
+import type { BenchCase } from '../case.ts';
+import { flowCases } from './flow.ts';
+import { microCases } from './micro.ts';
+
+export const cases: readonly BenchCase[] = [...microCases, ...flowCases];

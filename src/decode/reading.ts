@@ -1,0 +1,145 @@
+/**
+ * Declared fields of a sensor reading, and one value checked against its declaration. Promises: a value is
+ * either right or missing (NaN, null), never bent to fit; `required` fields that are not right stop the reading
+ * (DECODE_SHAPE where absent, DECODE_TYPE where of another type or out of range), and so does a reading in
+ * which no declared field is right at all (DECODE_SHAPE).
+ */
+import { z } from 'zod';
+import type { ReadingBody } from '../contract.ts';
+import { SluiceError } from '../errors.ts';
+import { compilePointer, pointerText, pointerTo, readPointer } from './pointer.ts';
+
+export const fieldOptions = z
+  .strictObject({
+    pointer: pointerText.optional().describe('JSON Pointer (RFC 6901) to the value; default /NAME'),
+    type: z
+      .enum(['number', 'category', 'boolean', 'time'])
+      .default('number')
+      .describe(
+        'number; category: text, or a number or boolean taken as text; boolean; time: RFC 3339 text or Unix seconds or milliseconds',
+      ),
+    unit: z.string().optional().describe('unit of the value, for people'),
+    range: z
+      .tuple([z.number(), z.number()])
+      .refine(([low, high]) => low <= high, 'the lower bound is above the upper one')
+      .optional()
+      .describe('[lowest, highest] plausible number; outside of it the value counts as missing'),
+    required: z.boolean().default(false).describe('whether a reading without it is a dead letter'),
+    categories: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe('the allowed categories; others count as missing'),
+  })
+  .describe('one value of a reading');
+
+export const fieldsOptions = z
+  .record(z.string().min(1), fieldOptions)
+  .refine((fields) => Object.keys(fields).length > 0, 'declare at least one field')
+  .describe('the values of a reading by name; their order is the order of the model input');
+
+export type FieldOptions = z.infer<typeof fieldOptions>;
+
+/** Longest category kept. */
+const MAX_CATEGORY = 256;
+
+interface Field {
+  readonly name: string;
+  readonly path: readonly string[];
+  /** The member's name where the pointer is one member of the whole: the fast case. */
+  readonly member: string | null;
+  readonly type: FieldOptions['type'];
+  readonly low: number;
+  readonly high: number;
+  readonly required: boolean;
+  readonly categories: ReadonlySet<string> | null;
+}
+
+/** Reads parsed JSON by declared fields; compiled once. */
+export class ReadingShape {
+  readonly #fields: readonly Field[];
+
+  constructor(fields: Readonly<Record<string, FieldOptions>>) {
+    this.#fields = Object.entries(fields).map(([name, options]) => {
+      const path = compilePointer(options.pointer ?? pointerTo(name));
+      return {
+        name,
+        path,
+        member: path.length === 1 ? path[0] : null,
+        type: options.type,
+        low: options.range?.[0] ?? Number.NEGATIVE_INFINITY,
+        high: options.range?.[1] ?? Number.POSITIVE_INFINITY,
+        required: options.required,
+        categories: options.categories ? new Set(options.categories) : null,
+      };
+    });
+  }
+
+  /** One reading; `place` names it in errors (`#3`, or '' where it is the only one). Throws DECODE_SHAPE, DECODE_TYPE. */
+  read(root: unknown, place: string): ReadingBody {
+    if (typeof root !== 'object' || root === null)
+      throw new SluiceError('DECODE_SHAPE', `reading${place} is no object`);
+    const fields = this.#fields;
+    const values = new Float64Array(fields.length).fill(Number.NaN);
+    const categories: (string | null)[] = new Array(fields.length).fill(null);
+    const plain = !Array.isArray(root);
+    let found = false;
+    for (let i = 0; i < fields.length; i += 1) {
+      const field = fields[i];
+      const { member } = field;
+      let raw: unknown;
+      if (member === null || !plain) raw = readPointer(root, field.path);
+      else if (Object.hasOwn(root, member)) raw = (root as Record<string, unknown>)[member];
+      if (field.type === 'category') categories[i] = categoryOf(raw, field);
+      else values[i] = numberOf(raw, field);
+      if (categories[i] !== null || !Number.isNaN(values[i])) found = true;
+      else if (field.required) throw missing(field, raw, place);
+    }
+    if (!found)
+      throw new SluiceError('DECODE_SHAPE', `reading${place} has no valid value of any declared field`);
+    return { kind: 'reading', values, categories };
+  }
+}
+
+function missing(field: Field, raw: unknown, place: string): SluiceError {
+  if (raw === undefined || raw === null)
+    return new SluiceError('DECODE_SHAPE', `reading${place} lacks the required field ${field.name}`);
+  const what = Array.isArray(raw) ? 'array' : typeof raw;
+  return new SluiceError('DECODE_TYPE', `reading${place}: ${field.name} is no valid ${field.type} (${what})`);
+}
+
+/** NaN where missing. */
+function numberOf(raw: unknown, field: Field): number {
+  let value = Number.NaN;
+  if (field.type === 'number') value = typeof raw === 'number' ? raw : Number.NaN;
+  else if (field.type === 'boolean') value = raw === true ? 1 : raw === false ? 0 : Number.NaN;
+  else value = timeOf(raw);
+  // 1e400 is valid JSON and reads as Infinity.
+  return Number.isFinite(value) && value >= field.low && value <= field.high ? value : Number.NaN;
+}
+
+function categoryOf(raw: unknown, field: Field): string | null {
+  let text: string;
+  if (typeof raw === 'string') text = raw.slice(0, MAX_CATEGORY);
+  else if (typeof raw === 'boolean' || (typeof raw === 'number' && Number.isFinite(raw))) text = String(raw);
+  else return null;
+  return field.categories === null || field.categories.has(text) ? text : null;
+}
+
+// Unix times by magnitude: below this seconds (until the year 5138), above it milliseconds.
+const SECONDS_BELOW = 1e11;
+/** What Date can hold (ECMA-262 21.4.1.1). */
+const LAST_TIME = 8.64e15;
+/** RFC 3339 with the date alone allowed; Date.parse alone would take "1" for a date. */
+const TIME = /^\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d\d:?\d\d)?)?$/;
+
+/** Milliseconds since the epoch of a time in JSON; NaN where it is none. Without a zone it is UTC. */
+export function timeOf(raw: unknown): number {
+  if (typeof raw === 'number') {
+    const ms = Math.abs(raw) < SECONDS_BELOW ? raw * 1_000 : raw;
+    return Math.abs(ms) <= LAST_TIME ? ms : Number.NaN;
+  }
+  if (typeof raw !== 'string' || raw.length > 40 || !TIME.test(raw)) return Number.NaN;
+  const text = raw.replace(' ', 'T').replace(',', '.').toUpperCase();
+  return Date.parse(/[Z]$|[+-]\d\d:?\d\d$/.test(text.slice(10)) || text.length === 10 ? text : `${text}Z`);
+}

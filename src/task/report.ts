@@ -1,0 +1,112 @@
+/**
+ * An evaluation as a person reads it: what was run, how good it is beside what costs nothing (the most frequent label,
+ * the last label), and where the mistakes are. Plain text of at most 80 columns for up to five labels;
+ * no colour, so it can be kept.
+ */
+import type { Evaluation } from './evaluation.ts';
+
+/** More labels than this make a confusion table nobody reads. */
+const MAX_CONFUSION = 8;
+
+const thousands = (value: number): string => Math.round(value).toLocaleString('en-US');
+const percent = (share: number | null, digits = 2): string => (share === null ? '-' : `${(share * 100).toFixed(digits)} %`);
+const number = (value: number | null, digits = 4): string => (value === null ? '-' : value.toFixed(digits));
+
+/** Columns, the first to the left and the others to the right. */
+function align(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows.map((row) =>
+    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('  '),
+  );
+}
+
+/** What was run. */
+export interface ReportHead {
+  readonly task: string;
+  readonly protocol: string;
+  readonly feedback: string;
+}
+
+function headLines(head: ReportHead, result: Evaluation): string[] {
+  const counts = [
+    `${thousands(result.n)} events`,
+    `${thousands(result.tested)} tested`,
+    `${thousands(result.labelsGiven)} labels given`,
+    ...(result.trained > 0 ? [`${thousands(result.trained)} trained before`] : []),
+    ...Object.entries(result.dead).map(([code, n]) => `${thousands(n)} ${code}`),
+  ];
+  const cost = [
+    `${result.seconds.toFixed(1)} s`,
+    `${thousands(result.eventsPerSecond)} events/s`,
+    `${thousands(result.peakRssMiB)} MiB`,
+    `model ${(result.model.bytes / 1024 ** 2).toFixed(1)} MiB`,
+  ];
+  const setting = [head.task, head.protocol, `feedback ${head.feedback}`, result.model.kind, result.backend];
+  return [[...setting, `seed ${result.seed}`].join(' · '), counts.join(' · '), cost.join(' · ')];
+}
+
+function qualityLines(result: Evaluation): string[] {
+  const { baselines } = result;
+  const rows = [
+    ['accuracy', percent(result.accuracy), 'most frequent label', percent(baselines.majority)],
+    ['', '', 'last label again', percent(baselines.noChange)],
+    ['kappa', number(result.kappa), 'against the last label', number(result.kappaTemporal)],
+    ['macro F1', number(result.macroF1), '', ''],
+    ['log loss', number(result.logLoss), 'calibration error', number(result.calibrationError)],
+  ];
+  return alignPairs(rows);
+}
+
+/** Name, value, name, value. */
+function alignPairs(rows: readonly (readonly string[])[]): string[] {
+  return rows.map(([name, value, otherName, other]) =>
+    `${name.padEnd(24)}${value.padStart(10)}    ${otherName.padEnd(24)}${other.padStart(10)}`.trimEnd(),
+  );
+}
+
+function rankingLines(result: Evaluation): string[] {
+  if (result.intervals === undefined) return [];
+  const { rocAuc, oneMinusAucPercent, prAuc } = result.intervals;
+  const line = (name: string, value: number, [low, high]: readonly [number, number], digits: number, unit = '') =>
+    `${name.padEnd(24)}${(value.toFixed(digits) + unit).padStart(10)}    95 %: ${low.toFixed(digits)} to ${high.toFixed(digits)}${unit}`;
+  return [
+    line('ROC AUC', result.rocAuc!, rocAuc, 5),
+    line('1 - AUC', result.oneMinusAucPercent!, oneMinusAucPercent, 3, ' %'),
+    line(`PR AUC of ${result.positive}`, result.prAuc!, prAuc, 5),
+  ];
+}
+
+function mailLines(result: Evaluation): string[] {
+  if (result.hamMisclassifiedPercent === undefined) return [];
+  const show = (value: number | null | undefined) => (value === null || value === undefined ? '-' : `${value.toFixed(3)} %`);
+  return alignPairs([
+    ['ham misclassified', show(result.hamMisclassifiedPercent), 'logistic average (lam)', show(result.lamPercent)],
+    ['spam misclassified', show(result.spamMisclassifiedPercent), 'missed at 0.1 % ham', show(result.spamMissedAtHam0_1Percent)],
+  ]);
+}
+
+function labelLines(result: Evaluation): string[] {
+  const { labels, confusion } = result;
+  const wide = labels.length <= MAX_CONFUSION;
+  const head = ['true label', 'events', 'precision', 'recall', 'F1', ...(wide ? labels.map((label) => `-> ${label}`) : [])];
+  const rows = labels.map((label, c) => [
+    label,
+    thousands(confusion[c].reduce((sum, n) => sum + n, 0)),
+    percent(result.precision[label], 1),
+    percent(result.recall[label], 1),
+    percent(result.f1[label], 1),
+    ...(wide ? confusion[c].map(thousands) : []),
+  ]);
+  return align([head, ...rows]);
+}
+
+/** The lines of a report. */
+export function reportLines(head: ReportHead, result: Evaluation): string[] {
+  const blocks = [
+    headLines(head, result),
+    [...qualityLines(result), ...rankingLines(result)],
+    mailLines(result),
+    labelLines(result),
+  ];
+  return blocks.filter((block) => block.length > 0).flatMap((block, i) => (i === 0 ? block : ['', ...block]));
+}

@@ -1,0 +1,116 @@
+/**
+ * Back-pressure where the broker gives none: the embedded broker (aedes, 3.1.1) bounds nothing in flight,
+ * so the source stops its reader, and must live through that for longer than the keepalive.
+ */
+import { connect } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type Broker, startBroker } from '../../src/io/broker.ts';
+import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
+import { contextOf, fresh, numbered, openSink, openSource, pause, Reader, range, ready, settleDone } from './mqtt.kit.ts';
+
+async function embedded(): Promise<Broker> {
+  const broker = await startBroker();
+  onTestFinished(() => broker.close());
+  return broker;
+}
+
+describe('the embedded broker', () => {
+  it('listens on loopback, counts its clients, and closes with clients connected', async () => {
+    const broker = await startBroker();
+    expect(broker.url).toMatch(/^mqtt:\/\/127\.0\.0\.1:\d+$/);
+    expect(broker.connected).toBe(0);
+    const source = openSource({ url: broker.url, version: 4, topics: ['x'] });
+    await ready(source);
+    expect(broker.connected).toBe(1);
+    await broker.close();
+    const port = Number(new URL(broker.url).port);
+    await expect(
+      new Promise((resolve, reject) => connect(port, '127.0.0.1').once('connect', resolve).once('error', reject)),
+    ).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('names the version it speaks to a client of MQTT 5', async () => {
+    const broker = await embedded();
+    const source = openSource({ url: broker.url, topics: ['x'], connectTimeout: 1_000 });
+    await expect.poll(() => JSON.stringify(source.health()), { timeout: 10_000 }).toContain('BROKER_UNREACHABLE');
+    expect(source.health().ok).toBe(false);
+  });
+});
+
+describe('a source on a broker that bounds nothing', () => {
+  it('holds at most maxInFlight and maxInFlightBytes, and everything comes in order', async () => {
+    const broker = await embedded();
+    const topic = fresh('t');
+    const source = openSource(
+      { url: broker.url, version: 4, topics: [topic] },
+      contextOf({ maxInFlight: 100, maxInFlightBytes: 20_000 }),
+    );
+    const sink = openSink({ url: broker.url, version: 4 });
+    await ready(source, sink);
+    const reader = new Reader(source);
+    const sent = sink.publish(numbered(topic, 3_000, 300));
+    await reader.has(66);
+    await pause(200);
+    expect(reader.deliveries.length).toBe(66); // 66 * 300 bytes are the last below 20,000
+    let settled = 0;
+    while (settled < 3_000) {
+      const came = reader.deliveries.length;
+      expect(came - settled).toBeLessThanOrEqual(66);
+      while (settled < came) reader.deliveries[settled++].settle('done');
+      await pause(1);
+    }
+    await sent;
+    expect(reader.texts.map((text) => text.trim())).toEqual(range(3_000));
+  });
+
+  it('lets others publish and read while its reader stands still', async () => {
+    const broker = await embedded();
+    const topic = fresh('t');
+    const stuck = openSource({ url: broker.url, version: 4, topics: [topic] }, contextOf({ maxInFlight: 10 }));
+    const flood = openSink({ url: broker.url, version: 4, publishTimeout: '60s' });
+    const other = openSource({ url: broker.url, version: 4, topics: ['other'] });
+    const verdicts = openSink({ url: broker.url, version: 4 });
+    await ready(stuck, flood, other, verdicts);
+    const held = new Reader(stuck);
+    const reader = new Reader(other, settleDone);
+    const flooded = flood.publish(numbered(topic, 2_000, 3_000)); // more than the socket buffers take
+    await held.has(10);
+    await pause(200);
+    for (let i = 0; i < 20; i++) await verdicts.publish(numbered('other', 50));
+    await reader.has(1_000);
+    expect(held.deliveries.length).toBe(10);
+    let settled = 0;
+    while (settled < 2_000) {
+      await held.has(settled + 1);
+      while (settled < held.deliveries.length) held.deliveries[settled++].settle('done');
+    }
+    await flooded;
+  });
+});
+
+describe.skipIf(mosquittoMissing)('a source whose reader stands still', () => {
+  it.each(['mosquitto', 'embedded'] as const)('%s: keeps its connection for many keepalives', async (kind) => {
+    const mosquitto = kind === 'mosquitto' ? await Mosquitto.start() : null;
+    if (mosquitto) onTestFinished(() => mosquitto.stop());
+    const broker = mosquitto ?? (await embedded());
+    const topic = fresh('t');
+    const context = contextOf({ maxInFlight: 100, maxInFlightBytes: 1_000 });
+    const options = { url: broker.url, version: 4, topics: [topic], keepalive: '1s' };
+    const source = openSource(options, context);
+    const sink = openSink({ url: broker.url, version: 4 });
+    await ready(source, sink);
+    const reader = new Reader(source);
+    await sink.publish(numbered(topic, 50, 300));
+    await reader.has(3);
+    await pause(4_000);
+    expect(source.health()).toEqual({ ok: true });
+    expect(await context.telemetry.value('source_lost')).toBe(0);
+    for (let i = 0; i < 50; i++) {
+      await reader.has(i + 1);
+      reader.deliveries[i].settle('done');
+    }
+    expect(reader.texts.map((text) => text.trim())).toEqual(range(50));
+    await pause(2_000); // and the ordinary keepalive works again
+    expect(await context.telemetry.value('source_lost')).toBe(0);
+  });
+});
