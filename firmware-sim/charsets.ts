@@ -32,8 +32,10 @@ const tables = new Map<string, Table>();
 function singleByteTable(charset: Charset): Table {
   const decoder = new TextDecoder(charset);
   const table = new Map<string, number>();
-  for (let b = 0x80; b < 0x100; b++) {
-    const text = decoder.decode(Uint8Array.of(b));
+  // The web takes iso-8859-1 for windows-1252; in mail, 80 to 9F are control characters there.
+  for (let b = charset.startsWith('iso-8859') ? 0xa0 : 0x80; b < 0x100; b++) {
+    // Without `stream` some Node 20 builds take windows-1252 for latin1.
+    const text = decoder.decode(Uint8Array.of(b), { stream: true });
     if (text.length === 1 && text !== '\ufffd' && text.charCodeAt(0) > 0x9f) table.set(text, b);
   }
   return table;

@@ -15,7 +15,7 @@ import type { Feed, ReadingFeed } from './feeds.ts';
 import { identityOf } from './identity.ts';
 import { LabelDesk, type LabelPlan, usualLabels } from './labels.ts';
 import { Ledger, type TaskCounts } from './ledger.ts';
-import { systemClock, type Wire } from './wire.ts';
+import { fineClock, type Wire } from './wire.ts';
 
 export interface StreamOptions {
   /** The task of the gateway that judges this stream. */
@@ -155,7 +155,7 @@ class RunningFleet implements Fleet {
 
   constructor(options: FleetOptions) {
     this.#wire = options.wire;
-    this.#clock = options.clock ?? systemClock;
+    this.#clock = options.clock ?? fineClock;
     this.#telemetry = options.telemetry ?? new Telemetry({ level: 'warn' });
     this.#streams = options.streams.map((s, i) => new Stream(s, options.seed ^ Math.imul(i + 1, 0x85ebca6b)));
     for (const stream of this.#streams) {

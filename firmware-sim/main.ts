@@ -12,7 +12,7 @@ import { mailFeed, readingFeed, replayFeed } from './feeds.ts';
 import { type Fleet, type FleetSummary, type StreamOptions, startFleet } from './fleet.ts';
 import { readOptions, type SimOptions, simCommand } from './options.ts';
 import { statusLine, summaryLines } from './status.ts';
-import { overKafka, overMqtt, systemClock, type Wire } from './wire.ts';
+import { fineClock, overKafka, overMqtt, type Wire } from './wire.ts';
 
 /** How long the broker may take to be there. */
 const CONNECT_MS = 15_000;
@@ -41,12 +41,13 @@ function wireOf(options: SimOptions, tasks: readonly string[]): Wire {
 }
 
 async function connected(wire: Wire, signal: AbortSignal): Promise<void> {
-  const deadline = systemClock.now() + CONNECT_MS;
+  const deadline = fineClock.now() + CONNECT_MS;
   for (;;) {
     const health = wire.answers.health();
     if (health.ok || signal.aborted) return;
-    if (systemClock.now() > deadline) throw new SluiceError('BROKER_UNREACHABLE', health.reason.replace(/^[A-Z_]+: /, ''));
-    await systemClock.sleep(50, signal);
+    if (fineClock.now() > deadline)
+      throw new SluiceError('BROKER_UNREACHABLE', health.reason.replace(/^[A-Z_]+: /, ''));
+    await fineClock.sleep(50, signal);
   }
 }
 
@@ -55,7 +56,7 @@ async function showProgress(fleet: Fleet, signal: AbortSignal): Promise<void> {
   if (!process.stderr.isTTY) return;
   let before = fleet.counts();
   while (!signal.aborted) {
-    await systemClock.sleep(1_000, signal);
+    await fineClock.sleep(1_000, signal);
     const now = fleet.counts();
     process.stderr.write(`\r\u001b[K${statusLine(before, now)}`);
     before = now;
@@ -95,7 +96,7 @@ async function simulate(options: SimOptions): Promise<number> {
   const fleet = startFleet({ wire, streams, seed: options.seed, signal: stop.signal });
   const progress = showProgress(fleet, stop.signal);
   const time = options.duration ?? 2 ** 31 - 1;
-  await Promise.race([systemClock.sleep(time, stop.signal), fleet.finished]);
+  await Promise.race([fineClock.sleep(time, stop.signal), fleet.finished]);
   const summary = await fleet.drain(options.drainMs);
   stop.abort();
   await progress;

@@ -3,6 +3,7 @@
  * and the names of the topics. Everything goes through the same transports that users get, as a client
  * of its own with a session of its own, so that nothing of the gateway is shared.
  */
+import { systemClock } from '../src/clock.ts';
 import type { Clock, IoContext, Sink, Source, Transport } from '../src/contract.ts';
 import { SluiceError } from '../src/errors.ts';
 import { transports } from '../src/io/index.ts';
@@ -29,21 +30,10 @@ export interface WireOptions {
   readonly telemetry?: Telemetry;
 }
 
-/** The computer's clock, with fractions of a millisecond. */
-export const systemClock: Clock = {
+/** The computer's clock, with fractions of a millisecond: a verdict may come within one. */
+export const fineClock: Clock = {
   now: () => performance.timeOrigin + performance.now(),
-  sleep(ms, signal) {
-    return new Promise((resolve) => {
-      if (signal?.aborted) return resolve();
-      const done = (): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal?.addEventListener('abort', done, { once: true });
-    });
-  },
+  sleep: systemClock.sleep,
 };
 
 /** Answers taken and not worked off yet, at most. They are small and worked off at once. */
@@ -53,7 +43,7 @@ const SESSION_EXPIRY_MS = 600_000;
 function contextOf(options: WireOptions): IoContext {
   return {
     site: options.site,
-    clock: options.clock ?? systemClock,
+    clock: options.clock ?? fineClock,
     telemetry: options.telemetry ?? new Telemetry({ level: 'warn' }),
     maxInFlight: ANSWERS_IN_FLIGHT,
     maxInFlightBytes: 64 * 1024 * 1024,

@@ -76,6 +76,11 @@ export function configJsonSchema(): Record<string, unknown> {
     target: 'draft-2020-12',
     io: 'input',
     unrepresentable: 'any',
+    // A default of a transformed value is of its output, which for durations and sizes is good input too.
+    override: ({ zodSchema, jsonSchema }) => {
+      if (zodSchema instanceof z.ZodDefault && jsonSchema.default === undefined)
+        jsonSchema.default = zodSchema.def.defaultValue as typeof jsonSchema.default;
+    },
   });
   return { ...schema, title: 'Sluice configuration' };
 }

@@ -15,17 +15,30 @@ function parse(text: string, units: Readonly<Record<string, number>>): number | 
 }
 
 /** `"500ms" | "10s" | "5m" | "2h" | "7d" | "1w"` or a number of milliseconds, to milliseconds. */
-export const duration = z.union([z.number().nonnegative(), z.string()]).transform((value, context) => {
-  const ms = typeof value === 'number' ? value : parse(value, MS);
-  if (ms !== null) return ms;
-  context.addIssue({ code: 'custom', message: 'not a duration; write 500ms, 10s, 5m, 2h or 7d' });
-  return z.NEVER;
-});
+export const duration = z
+  .union([z.number().nonnegative(), z.string()])
+  .transform((value, context) => {
+    const ms = typeof value === 'number' ? value : parse(value, MS);
+    if (ms !== null) return ms;
+    context.addIssue({ code: 'custom', message: 'not a duration; write 500ms, 10s, 5m, 2h or 7d' });
+    return z.NEVER;
+  })
+  .meta({ unit: 'duration' });
 
 /** `"64MiB" | "1GiB" | "300kB"` or a number of bytes, to bytes. */
-export const byteSize = z.union([z.number().nonnegative(), z.string()]).transform((value, context) => {
-  const bytes = typeof value === 'number' ? value : parse(value, BYTES);
-  if (bytes !== null) return Math.floor(bytes);
-  context.addIssue({ code: 'custom', message: 'not a size; write 300kB, 64MiB or 1GiB' });
-  return z.NEVER;
-});
+export const byteSize = z
+  .union([z.number().nonnegative(), z.string()])
+  .transform((value, context) => {
+    const bytes = typeof value === 'number' ? value : parse(value, BYTES);
+    if (bytes !== null) return Math.floor(bytes);
+    context.addIssue({ code: 'custom', message: 'not a size; write 300kB, 64MiB or 1GiB' });
+    return z.NEVER;
+  })
+  .meta({ unit: 'size' });
+
+/** Milliseconds or bytes as people write them, in the largest unit that says them exactly. */
+export function showUnit(unit: 'duration' | 'size', amount: number): string {
+  const units = Object.entries(unit === 'duration' ? MS : BYTES).sort((a, b) => b[1] - a[1]);
+  const exact = units.find(([, size]) => amount >= size && amount % size === 0);
+  return exact ? `${amount / exact[1]}${exact[0]}` : String(amount);
+}

@@ -57,6 +57,7 @@ DeviceMemory::~DeviceMemory() {
 }
 
 void DeviceMemory::upload(const void* from) {
+  if (bytes_ == 0) return;
   if (device_->on_host())
     std::memcpy(memory_, from, bytes_);
   else
@@ -64,6 +65,7 @@ void DeviceMemory::upload(const void* from) {
 }
 
 void DeviceMemory::download(void* to) const {
+  if (bytes_ == 0) return;
   if (device_->on_host())
     std::memcpy(to, memory_, bytes_);
   else

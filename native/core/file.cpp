@@ -55,6 +55,7 @@ FileWriter::FileWriter() {
 }
 
 void FileWriter::append(const void* bytes, size_t size) {
+  if (size == 0) return;
   const auto* from = static_cast<const uint8_t*>(bytes);
   bytes_.insert(bytes_.end(), from, from + size);
 }
@@ -96,6 +97,7 @@ FileReader::FileReader(const uint8_t* bytes, size_t size) : bytes_(bytes), size_
 
 void FileReader::take(void* to, size_t size) {
   if (size > left()) corrupt("it ends too early");
+  if (size == 0) return;  // `to` may be null
   std::memcpy(to, bytes_ + at_, size);
   at_ += size;
 }

@@ -110,7 +110,7 @@ class Linear final : public Model {
   }
 
   void run(Batch& batch, float* scores, const Stop& stop) {
-    if (!batch.labels) throw Failure("MODEL_INPUT", "learning needs labels");
+    if (!batch.labels && batch.rows.count > 0) throw Failure("MODEL_INPUT", "learning needs labels");
     check_batch(batch, shape_);
     expect_ok(table().linear_step(device_->handle(), &view_, &batch.rows, batch.labels, batch.weights,
                                   batch.schedule, batch.schedule ? batch.schedule_length : 0, scores,

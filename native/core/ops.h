@@ -18,7 +18,7 @@ extern "C" {
 /* Rises whenever a struct or the meaning of an entry changes. */
 #define SLUICE_BACKEND_ABI 1u
 /* A backend library exports this function; it returns a table that lives as long as the library. */
-#define SLUICE_BACKEND_SYMBOL "sluice_backend"
+#define SLUICE_BACKEND_SYMBOL "sluice_backend_table"
 
 enum {
   SLUICE_OK = 0,

@@ -33,6 +33,9 @@ View<void> typed_array(const Napi::Value& value, napi_typedarray_type type, cons
       napi_get_typedarray_info(env, value, &found, &result.length, &result.data, nullptr, nullptr) != napi_ok ||
       found != type)
     throw Failure("MODEL_INPUT", std::string(name) + " is not the typed array it should be");
+  // So that null can mean "not given". Nobody writes to it: its length is 0.
+  static constexpr double kEmpty = 0;
+  if (!result.data) result.data = const_cast<double*>(&kEmpty);
   return result;
 }
 

@@ -41,7 +41,7 @@ Napi::Value guarded(napi_env env, Body body) {
 uint64_t whole(const Napi::Value& value, uint64_t most, const char* name);
 std::string text(const Napi::Value& value, const char* name);
 
-/** Data and length of a typed array of one element type. */
+/** Data and length of a typed array of one element type. The data of an empty array is not null either. */
 template <typename T>
 struct View {
   T* data = nullptr;
@@ -65,7 +65,7 @@ View<T> view(const Napi::Value& value, const char* name) {
   return {static_cast<T*>(raw.data), raw.length};
 }
 
-/** As `view`, but undefined and null give an empty one. */
+/** As `view`, but undefined and null give null data. */
 template <typename T>
 View<T> optional_view(const Napi::Value& value, const char* name) {
   return value.IsUndefined() || value.IsNull() ? View<T>{} : view<T>(value, name);

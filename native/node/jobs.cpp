@@ -85,21 +85,13 @@ void read_targets(const Napi::CallbackInfo& info, Batch& given) {
   const auto weights = optional_view<float>(info[kFirst + 7], "weights");
   given.labels = labels.data;
   given.labels_length = labels.length;
-  // A given but empty array has no data pointer; it must still be refused as too short.
-  static constexpr float kNothing = 0;
-  const bool weighted = !(info[kFirst + 7].IsUndefined() || info[kFirst + 7].IsNull());
-  given.weights = weighted && !weights.data ? &kNothing : weights.data;
+  given.weights = weights.data;
   given.weights_length = weights.length;
-  static constexpr int32_t kNoLabels = -1;
-  if (!given.labels) given.labels = &kNoLabels;
 }
 
 void read_schedule(const Napi::CallbackInfo& info, Batch& given) {
-  const Napi::Value value = info[kFirst + 8];
-  if (value.IsUndefined() || value.IsNull()) return;
-  const auto schedule = view<int32_t>(value, "schedule");
-  static constexpr int32_t kNothing = 0;
-  given.schedule = schedule.data ? schedule.data : &kNothing;
+  const auto schedule = optional_view<int32_t>(info[kFirst + 8], "schedule");
+  given.schedule = schedule.data;
   given.schedule_length = schedule.length;
 }
 

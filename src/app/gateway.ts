@@ -165,6 +165,11 @@ export class Gateway {
     };
   }
 
+  /** Resolves when every label in the journal is learned. */
+  async learned(): Promise<void> {
+    await Promise.all([...this.#units.values()].map((unit) => unit.learner.settled()));
+  }
+
   /** The learner of a task, for tests and tools. */
   learner(task: string): Learner | undefined {
     return this.#units.get(task)?.learner;

@@ -6,8 +6,8 @@ import { existsSync } from 'node:fs';
 import { systemClock } from '../clock.ts';
 import type { DeadLetters } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
-import { openStore } from '../state.ts';
 import { type StoreOptions, storeOptions } from '../state/options.ts';
+import { openStore } from '../state.ts';
 import { Telemetry } from '../telemetry.ts';
 
 export interface OpenedLetters {
@@ -16,9 +16,14 @@ export interface OpenedLetters {
 }
 
 /** Throws INPUT_NOT_FOUND and the store's own errors. */
-export async function openDeadLetters(options: Partial<StoreOptions> & { readonly path: string }): Promise<OpenedLetters> {
+export async function openDeadLetters(
+  options: Partial<StoreOptions> & { readonly path: string },
+): Promise<OpenedLetters> {
   if (!existsSync(options.path))
-    throw new SluiceError('INPUT_NOT_FOUND', `there is no store in ${options.path}; the gateway makes one when it first runs`);
+    throw new SluiceError(
+      'INPUT_NOT_FOUND',
+      `there is no store in ${options.path}; the gateway makes one when it first runs`,
+    );
   const { path, ...limits } = storeOptions.parse(options);
   const telemetry = new Telemetry({ level: 'silent' });
   const store = await openStore({ path, limits, clock: systemClock, telemetry, mode: 'tool' });

@@ -48,8 +48,14 @@ export const define: DefineVerb = (command, terminal) => {
     .argument('<id>', 'as `list` prints it')
     .option('--show', 'do not mask what people wrote')
     .option('--bytes <n>', 'how much of the payload to print', '512')
-    .option('--raw <file>', 'write the original payload to a file, or - for standard output, and print nothing else')
-    .option('--json [file]', 'as JSON with the payload in base64 (never masked), to standard output or a file')
+    .option(
+      '--raw <file>',
+      'write the original payload to a file, or - for standard output, and print nothing else',
+    )
+    .option(
+      '--json [file]',
+      'as JSON with the payload in base64 (never masked), to standard output or a file',
+    )
     .action((id: string, options: ShowOptions) => show(id, options, terminal));
   for (const [verb, summary] of [
     ['replay', 'put dead letters through the flow again; the running or the next gateway does it'],
@@ -95,7 +101,10 @@ function list(options: ListOptions, terminal: Terminal): Promise<void> {
     for (const letter of found) {
       const { id, at, task, code, bytes, source, topic } = summary(letter);
       const from = topic === '' ? source : `${source} ${topic}`;
-      print(terminal, `${id}  ${at}  ${task || '-'}  ${code}  ${bytes} bytes  ${safeText(from)}  ${safeText(letter.message)}`);
+      print(
+        terminal,
+        `${id}  ${at}  ${task || '-'}  ${code}  ${bytes} bytes  ${safeText(from)}  ${safeText(letter.message)}`,
+      );
     }
     if (found.length === 0) terminal.stderr.write('no dead letters\n');
   });
@@ -103,13 +112,27 @@ function list(options: ListOptions, terminal: Terminal): Promise<void> {
 
 function summary({ id, task, code, message, receivedAt, original }: DeadLetter) {
   const { source, topic, key, payload } = original;
-  return { id, at: new Date(receivedAt).toISOString(), task, code, message, source, topic, key, bytes: payload.byteLength };
+  return {
+    id,
+    at: new Date(receivedAt).toISOString(),
+    task,
+    code,
+    message,
+    source,
+    topic,
+    key,
+    bytes: payload.byteLength,
+  };
 }
 
 function show(id: string, options: ShowOptions, terminal: Terminal): Promise<void> {
   return withLetters(options, terminal, async (letters, plainly) => {
     const letter = letters.get(id);
-    if (!letter) throw new SluiceError('INPUT_NOT_FOUND', `there is no dead letter ${id}; \`sluice dead list\` names them`);
+    if (!letter)
+      throw new SluiceError(
+        'INPUT_NOT_FOUND',
+        `there is no dead letter ${id}; \`sluice dead list\` names them`,
+      );
     const { original } = letter;
     if (options.raw !== undefined) return writeRaw(options.raw, original.payload, terminal);
     if (options.json !== undefined) {
@@ -125,9 +148,12 @@ function describe(letter: DeadLetter, { plainly, bytes }: { plainly: boolean; by
   const { at, task, source, topic, key } = summary(letter);
   const { original, code, message, id } = letter;
   const headers = Object.entries(original.headers).map(
-    ([name, value]) => `header    ${safeText(name)}: ${plainly ? safeText(value) : `‹${value.length} characters›`}`,
+    ([name, value]) =>
+      `header    ${safeText(name)}: ${plainly ? safeText(value) : `‹${value.length} characters›`}`,
   );
-  const hint = plainly ? [] : ['masked    letters are •, digits are 0; --show prints them, --raw writes the original'];
+  const hint = plainly
+    ? []
+    : ['masked    letters are •, digits are 0; --show prints them, --raw writes the original'];
   return [
     `id        ${id}`,
     `received  ${at}`,
@@ -158,15 +184,27 @@ async function writeRaw(where: string, payload: Uint8Array, terminal: Terminal):
   });
 }
 
-function many(verb: 'replay' | 'drop', ids: readonly string[], options: ManyOptions, terminal: Terminal): Promise<void> {
-  if ((ids.length > 0) === (options.all === true))
+function many(
+  verb: 'replay' | 'drop',
+  ids: readonly string[],
+  options: ManyOptions,
+  terminal: Terminal,
+): Promise<void> {
+  if (ids.length > 0 === (options.all === true))
     throw new SluiceError('USAGE', `name the dead letters to ${verb}, or --all`);
   if (options.task !== undefined && !options.all) throw new SluiceError('USAGE', '--task goes with --all');
   return withLetters(options, terminal, async (letters) => {
-    const chosen = options.all ? letters.list({ task: options.task, limit: Number.MAX_SAFE_INTEGER }).map((l) => l.id) : ids;
+    const chosen = options.all
+      ? letters.list({ task: options.task, limit: Number.MAX_SAFE_INTEGER }).map((l) => l.id)
+      : ids;
     const done = verb === 'drop' ? await letters.drop(chosen) : await letters.markReplay(chosen);
     const noun = done === 1 ? 'dead letter' : 'dead letters';
-    print(terminal, verb === 'drop' ? `${done} ${noun} dropped` : `${done} ${noun} marked; the running or the next gateway replays them`);
+    print(
+      terminal,
+      verb === 'drop'
+        ? `${done} ${noun} dropped`
+        : `${done} ${noun} marked; the running or the next gateway replays them`,
+    );
     if (done < chosen.length) {
       terminal.stderr.write(`sluice: ${chosen.length - done} of ${chosen.length} were not found\n`);
       terminal.exitCode = 1;

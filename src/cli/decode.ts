@@ -49,9 +49,13 @@ async function decode(options: DecodeOptions, terminal: Terminal): Promise<void>
 export function chooseTask(config: Config, wanted: string | undefined): string {
   const names = Object.keys(config.tasks);
   if (wanted !== undefined && names.includes(wanted)) return wanted;
-  if (wanted !== undefined) throw new SluiceError('USAGE', `there is no task "${wanted}"; there are: ${names.join(', ')}`);
+  if (wanted !== undefined)
+    throw new SluiceError('USAGE', `there is no task "${wanted}"; there are: ${names.join(', ')}`);
   if (names.length === 1) return names[0];
-  throw new SluiceError('USAGE', `the configuration has several tasks; add --task with one of: ${names.join(', ')}`);
+  throw new SluiceError(
+    'USAGE',
+    `the configuration has several tasks; add --task with one of: ${names.join(', ')}`,
+  );
 }
 
 async function readAll(stream: Terminal['stdin']): Promise<Uint8Array> {
@@ -84,7 +88,11 @@ function toPlain(task: Task, event: Event) {
 function plainBody({ body }: Event) {
   if (body.kind === 'reading')
     // NaN, which means missing, is null in JSON.
-    return { kind: body.kind, values: [...body.values].map((v) => (Number.isNaN(v) ? null : v)), categories: body.categories };
+    return {
+      kind: body.kind,
+      values: [...body.values].map((v) => (Number.isNaN(v) ? null : v)),
+      categories: body.categories,
+    };
   const { raw, ...mail } = body;
   return { ...mail, bytes: raw.length };
 }
@@ -96,8 +104,12 @@ function show(event: ReturnType<typeof toPlain>, terminal: Terminal): void {
   for (const alias of event.aliases) print(terminal, `alias   ${alias}`);
   const { body } = event;
   if ('headers' in body) {
-    print(terminal, `mail    ${body.bytes} bytes, ${body.texts.length} texts, ${body.links.length} links, ${body.attachments.length} attachments`);
-    for (const [name, value] of body.headers) if (SHOWN.has(name)) print(terminal, `        ${name}: ${value}`);
+    print(
+      terminal,
+      `mail    ${body.bytes} bytes, ${body.texts.length} texts, ${body.links.length} links, ${body.attachments.length} attachments`,
+    );
+    for (const [name, value] of body.headers)
+      if (SHOWN.has(name)) print(terminal, `        ${name}: ${value}`);
   }
   print(terminal, `row     ${event.row.length} cells`);
   const width = Math.min(48, Math.max(0, ...event.row.map((cell) => cell.name.length)));

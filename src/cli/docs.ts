@@ -4,8 +4,8 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { configJsonSchema } from '../config.ts';
 import { configPage, errorsPage, metricsPage } from '../config/reference.ts';
+import { configJsonSchema } from '../config.ts';
 import { errorTable, SluiceError } from '../errors.ts';
 import { signals } from '../telemetry.ts';
 import { type DefineVerb, print, type Terminal } from './terminal.ts';

@@ -50,7 +50,10 @@ const DEFAULT_FRACTION = 0.7;
 export const define: DefineVerb = (command, terminal) => {
   defineData(command.argument('<task>', 'spam, sensor, or a task of -c FILE'))
     .option('--protocol <kind>', 'prequential (score, then learn, in order) or holdout', 'prequential')
-    .option('--train-fraction <f>', `holdout: the first part of the stream that trains (default ${DEFAULT_FRACTION})`)
+    .option(
+      '--train-fraction <f>',
+      `holdout: the first part of the stream that trains (default ${DEFAULT_FRACTION})`,
+    )
     .option('--shuffle', 'holdout: shuffle the stream first (default: never)')
     .option(
       '--feedback <words>',
@@ -58,7 +61,12 @@ export const define: DefineVerb = (command, terminal) => {
       'immediate',
     )
     .option('--model <kind>', `model: ${Object.keys(modelKinds).join(', ')}`)
-    .option('--set <key=value>', 'hyper-parameter of the model, or features.KEY=VALUE (repeatable)', collect, [])
+    .option(
+      '--set <key=value>',
+      'hyper-parameter of the model, or features.KEY=VALUE (repeatable)',
+      collect,
+      [],
+    )
     .option('--seed <n>', 'seed of everything that is drawn', '1')
     .option('--backend <name>', 'auto, cpu or cuda', 'auto')
     .option('--threads <n>', 'threads inside the model (results do not depend on it)')
@@ -71,7 +79,12 @@ export const define: DefineVerb = (command, terminal) => {
 function defineData(command: Command): Command {
   return command
     .option('-c, --config <file>', 'configuration that TASK is in')
-    .requiredOption('--input <path>', 'data to test on; LABEL=PATH labels a mailbox or folder (repeatable)', collect, [])
+    .requiredOption(
+      '--input <path>',
+      'data to test on; LABEL=PATH labels a mailbox or folder (repeatable)',
+      collect,
+      [],
+    )
     .option('--train <path>', 'data to learn first (repeatable)', collect, [])
     .option('--label <column>', 'column with the label (default: label, else class)')
     .option('--positive <label>', 'of two labels the one that scores are for (default: the last)')
@@ -115,7 +128,8 @@ function parseInput(given: Given): Omit<InputOptions, 'path'> {
   const cut = separator === undefined ? undefined : (named[separator] ?? separator);
   if (cut !== undefined && cut.length !== 1) throw usage(`--separator ${separator}: needs one character`);
   for (const path of [...given.input, ...given.train]) {
-    if (path.startsWith('kafka:')) throw usage(`--input ${path}: replaying a topic is not built yet; give files`);
+    if (path.startsWith('kafka:'))
+      throw usage(`--input ${path}: replaying a topic is not built yet; give files`);
   }
   return { format, label, text, time, separator: cut, columns: given.columns?.split(',') };
 }
@@ -146,14 +160,21 @@ function assign(target: Record<string, unknown>, path: readonly string[], value:
     return;
   }
   const number = Number(value);
-  target[head] = value === 'true' || value === 'false' ? value === 'true' : value !== '' && !Number.isNaN(number) ? number : value;
+  target[head] =
+    value === 'true' || value === 'false'
+      ? value === 'true'
+      : value !== '' && !Number.isNaN(number)
+        ? number
+        : value;
 }
 
 /** `--model` and `--set` on top of a task. */
 function adjust(spec: TaskSpec, given: Given): TaskSpec {
   const kind = given.model ?? spec.model.kind;
   const model: Record<string, unknown> = kind === spec.model.kind ? { ...spec.model.options } : {};
-  const features: Record<string, unknown> = { ...(spec.features?.options as Record<string, unknown> | undefined) };
+  const features: Record<string, unknown> = {
+    ...(spec.features?.options as Record<string, unknown> | undefined),
+  };
   for (const setting of given.set) {
     const cut = setting.indexOf('=');
     if (cut <= 0) throw usage(`--set ${setting}: needs KEY=VALUE`);
@@ -175,12 +196,20 @@ interface Plan {
   readonly leftOut: readonly LeftOut[];
 }
 
-async function plan(name: string, given: Given, input: Omit<InputOptions, 'path'>, seed: number): Promise<Plan> {
+async function plan(
+  name: string,
+  given: Given,
+  input: Omit<InputOptions, 'path'>,
+  seed: number,
+): Promise<Plan> {
   const tested = await surveyInput({ ...input, path: given.input }, SAMPLE);
   const trained = given.train.length > 0 ? await surveyInput({ ...input, path: given.train }, SAMPLE) : null;
   const labels = new Set([...(trained?.labels.keys() ?? []), ...tested.labels.keys()]);
   if (labels.size === 0)
-    throw new SluiceError('INPUT_INVALID', 'the data has no labels; --label names their column, LABEL=PATH labels a mailbox');
+    throw new SluiceError(
+      'INPUT_INVALID',
+      'the data has no labels; --label names their column, LABEL=PATH labels a mailbox',
+    );
   const survey = { labels, sample: [...(trained?.sample ?? []), ...tested.sample].slice(0, SAMPLE) };
   const { spec, leftOut } = chooseTask(name, given, survey, seed);
   if (spec.decode.kind === 'mime' && tested.kind === 'reading')
@@ -228,7 +257,8 @@ async function run(name: string, given: Given, terminal: Terminal): Promise<void
   const backend = oneOf('--backend', given.backend, ['auto', 'cpu', 'cuda']);
   const threads = given.threads === undefined ? undefined : whole('--threads', given.threads);
   const { task, total, leftOut } = await plan(name, given, input, seed);
-  for (const { column, reason } of leftOut) terminal.stderr.write(`column ${column} is left out: it ${reason}\n`);
+  for (const { column, reason } of leftOut)
+    terminal.stderr.write(`column ${column} is left out: it ${reason}\n`);
   const progress = new Progress(terminal, total);
   const scores = given.scores === undefined ? null : new ScoreFile(given.scores, task);
   try {
@@ -287,7 +317,12 @@ class ScoreFile {
     const { labels, positive } = this.#task;
     const score = scores[offset + (labels.length === 2 ? positive : predicted)];
     // Nine digits tell any two 32-bit floats apart.
-    const cells = [id.replace(/[\t\r\n]/g, ' '), labels[truth], labels[predicted], Number(score.toPrecision(9))];
+    const cells = [
+      id.replace(/[\t\r\n]/g, ' '),
+      labels[truth],
+      labels[predicted],
+      Number(score.toPrecision(9)),
+    ];
     this.#text += `${cells.join('\t')}\n`;
     if (this.#text.length > 65_536) this.#flush();
   }

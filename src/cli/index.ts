@@ -4,7 +4,7 @@
  * and one row here. Every failure leaves as `sluice: CODE: message` with a line that says what to do
  * and the exit code of the table of errors; no stack trace reaches a user.
  */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help } from 'commander';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import type { DefineVerb, Terminal } from './terminal.ts';
 import { version } from './version.ts';
@@ -18,12 +18,18 @@ interface Verb {
 }
 
 export const verbs: Readonly<Record<string, Verb>> = {
+  run: { summary: 'a gateway, until it is told to stop', load: () => import('./run.ts') },
+  demo: {
+    summary: 'the whole loop on built-in defaults: what `npm start` runs',
+    load: () => import('./demo.ts'),
+  },
   lint: { summary: 'check a configuration: every error with its place', load: () => import('./lint.ts') },
   schema: { summary: 'JSON Schema of the configuration, for editors', load: () => import('./schema.ts') },
   decode: {
     summary: 'the event and the feature row of a message on stdin',
     load: () => import('./decode.ts'),
   },
+  evaluate: { summary: 'test a task on data', load: () => import('./evaluate.ts') },
   doctor: {
     summary: 'what was found here: backend, brokers, store, clock',
     load: () => import('./doctor.ts'),
@@ -68,10 +74,7 @@ async function build(argv: readonly string[], terminal: Terminal): Promise<Comma
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .showSuggestionAfterError()
-    .configureHelp({
-      visibleCommands: (command) =>
-        command.commands.filter((c) => c.name() !== 'help' && !isHidden(c.name())),
-    });
+    .configureHelp(HELP);
   // `sluice help VERB` names a verb that must be defined too.
   const words = argv.filter((argument) => !argument.startsWith('-'));
   const named = words[0] === 'help' ? words[1] : words[0];
@@ -88,6 +91,13 @@ async function build(argv: readonly string[], terminal: Terminal): Promise<Comma
   for (const command of everyCommand(program)) direct(command, terminal);
   return program;
 }
+
+/** An empty list says nothing as a default, and the arguments of a verb stand in its own help. */
+const HELP: Partial<Help> = {
+  visibleCommands: (command) => command.commands.filter((c) => c.name() !== 'help' && !isHidden(c.name())),
+  optionDescription: (option) => new Help().optionDescription(option).replace(' (default: [])', ''),
+  subcommandTerm: (command) => new Help().subcommandTerm(command).replace(/ \[(options|args\.\.\.)\]/g, ''),
+};
 
 const isHidden = (name: string): boolean => Object.hasOwn(verbs, name) && verbs[name].hidden === true;
 

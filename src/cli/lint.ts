@@ -24,10 +24,18 @@ async function lint(options: LintOptions, terminal: Terminal): Promise<void> {
   const { value, problems } = lintConfig(options.config, { set: options.set, env: terminal.env });
   if (value === null) terminal.exitCode = REFUSED;
   if (options.json !== undefined)
-    return printJson(terminal, options.json, { file: options.config, ok: value !== null, problems: problems.map(plain) });
+    return printJson(terminal, options.json, {
+      file: options.config,
+      ok: value !== null,
+      problems: problems.map(plain),
+    });
   for (const problem of problems) print(terminal, showProblem(problem));
   if (value !== null) print(terminal, `${options.config}: ok: ${counted(value)}`);
-  else print(terminal, `${options.config}: refused: ${problems.filter((p) => p.severity === 'error').length} to mend`);
+  else
+    print(
+      terminal,
+      `${options.config}: refused: ${problems.filter((p) => p.severity === 'error').length} to mend`,
+    );
 }
 
 /** Line and column are 0 where the problem is in an override; `where` names it. */

@@ -18,11 +18,17 @@ export function safeText(text: string): string {
 
 /** Letters and digits gone, everything else as it was: enough to see what is broken, not what was written. */
 export function mask(text: string): string {
-  return text.replace(/\p{L}\p{M}*/gu, '•').replace(/\p{N}/gu, '0').replace(/\p{M}/gu, '');
+  return text
+    .replace(/\p{L}\p{M}*/gu, '•')
+    .replace(/\p{N}/gu, '0')
+    .replace(/\p{M}/gu, '');
 }
 
 /** The first `bytes` of a payload, as lines. */
-export function preview(payload: Uint8Array, { plainly, bytes }: { plainly: boolean; bytes: number }): string[] {
+export function preview(
+  payload: Uint8Array,
+  { plainly, bytes }: { plainly: boolean; bytes: number },
+): string[] {
   const head = payload.subarray(0, bytes);
   const text = asText(head, payload.length > head.length);
   const more = payload.length > head.length ? [`… ${payload.length - head.length} bytes more`] : [];
@@ -51,7 +57,9 @@ function hexDump(bytes: Uint8Array, plainly: boolean): string[] {
     const row = [...bytes.subarray(at, at + WIDTH)];
     const secret = (byte: number) => !plainly && /[A-Za-z0-9]/.test(String.fromCharCode(byte));
     const hex = row.map((byte) => (secret(byte) ? '••' : byte.toString(16).padStart(2, '0'))).join(' ');
-    const ascii = row.map((byte) => (secret(byte) ? '•' : byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '.')).join('');
+    const ascii = row
+      .map((byte) => (secret(byte) ? '•' : byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '.'))
+      .join('');
     lines.push(`${at.toString(16).padStart(8, '0')}  ${hex.padEnd(WIDTH * 3 - 1)}  |${ascii}|`);
   }
   return lines;

@@ -68,7 +68,12 @@ function checkUnread(sources: Section, tasks: Section, report: Report): void {
   // A name that does not exist is most likely the unread source, misspelled: said already.
   if (read.length === 0 || read.some((name) => !Object.hasOwn(sources, name))) return;
   for (const name of Object.keys(sources).filter((source) => !read.includes(source)))
-    report(['sources', name], 'no task reads this source; its messages are acknowledged and dropped', 'key', 'warning');
+    report(
+      ['sources', name],
+      'no task reads this source; its messages are acknowledged and dropped',
+      'key',
+      'warning',
+    );
 }
 
 /** A broker lets one connection live per client id: two would end each other for ever. */

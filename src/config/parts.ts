@@ -37,9 +37,11 @@ export type SourceOf<T extends Tables> = {
   >;
 }[keyof T['transports'] & string];
 export type SinkOf<T extends Tables> = {
-  [K in keyof T['transports'] & string]: T['transports'][K]['sink'] extends { options: infer S }
-    ? { readonly type: K } & Output<S> & SinkCommon
-    : never;
+  [K in keyof T['transports'] & string]: [NonNullable<T['transports'][K]['sink']>] extends [never]
+    ? never
+    : NonNullable<T['transports'][K]['sink']> extends { options: infer S }
+      ? { readonly type: K } & Output<S> & SinkCommon
+      : never;
 }[keyof T['transports'] & string];
 export type KindOf<P extends Readonly<Record<string, Part>>> = {
   [K in keyof P & string]: { readonly kind: K } & Output<P[K]['options']>;

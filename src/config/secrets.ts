@@ -8,7 +8,7 @@ import type { z } from 'zod';
 import { descend, isRecord, isSecret } from './shape.ts';
 
 const HIDDEN = '***';
-const NAMED_LIKE_A_SECRET = /pass(word|phrase|wd)|secret|token|credential/i;
+export const NAMED_LIKE_A_SECRET = /pass(word|phrase|wd)|secret|token|credential/i;
 
 /** Shorter values would blot out half of what is shown. */
 const SHORTEST = 8;

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references to the environment are what this file is about
 /**
  * `${VAR}` and `${VAR:-default}` in the text of a scalar. It works on text that has been parsed
  * already, so a value can never become YAML structure, and it is not repeated: a value that itself

@@ -56,7 +56,8 @@ function shapeOf(part: Part, what: string): Readonly<Record<string, z.ZodType>> 
 /** `decode: json`, or `decode: { kind: json, … }` with what is not shared. */
 function decodeSchema({ decoders }: Tables, event: EventKind): z.ZodType {
   // A decoder of readings declares their fields; mail has none.
-  const fits = ([kind, part]: [string, Part]) => Object.hasOwn(shapeOf(part, kind), 'fields') === (event === 'sensor');
+  const fits = ([kind, part]: [string, Part]) =>
+    Object.hasOwn(shapeOf(part, kind), 'fields') === (event === 'sensor');
   const fitting = Object.entries(decoders).filter(fits);
   const kinds = fitting.map(([kind]) => kind);
   const objects = fitting.map(([kind, part]) => {

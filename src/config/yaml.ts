@@ -51,7 +51,8 @@ class Reader {
     // Warnings are unresolved tags and the like: refused, never guessed. Of several, the later ones are
     // mostly consequences of the first.
     const [first] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0]);
-    if (first) this.#complain(first.pos[0], [], wording(first.code, first.message) + this.#hint(first.pos[0]));
+    if (first)
+      this.#complain(first.pos[0], [], wording(first.code, first.message) + this.#hint(first.pos[0]));
     if (this.#problems.length > 0) return { root: empty, problems: this.#problems };
     if (!document.contents || (isScalar(document.contents) && document.contents.value === null)) {
       this.#complain(0, [], 'is empty; a smallest example is in docs/config.md');

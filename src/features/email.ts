@@ -3,7 +3,7 @@
  * filters' headers); bounded in time and cells whatever the mail; each namespace has unit length times its weight, so that no
  * view drowns another. `version` changes with anything that changes a row.
  *
- * The views, by what paid in our own measurements: byte 6-grams of the raw mail (robust against everything a
+ * The views, by what paid in our own measurements: byte 5-grams of the raw mail (robust against everything a
  * decoder may get wrong), words and sparse pairs of the headers by name, words and sparse pairs of the decoded
  * texts, links, structure, attachments.
  */
@@ -11,10 +11,10 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Event, Featurizer, MailBody, RowWriter } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
-import { HASH_VERSION, keyMark, mix, seedOf, sixGrams, word } from './hash.ts';
+import { fiveGrams, GRAM, HASH_VERSION, keyMark, mix, seedOf, word } from './hash.ts';
 import { type Names, Space } from './space.ts';
 import { WordPairs } from './tokens.ts';
-import { mayUse, RawView } from './view.ts';
+import { mayUse, RawView, usableValue } from './view.ts';
 
 /** Raised with every change of what a mail's row is. */
 const EMAIL_VERSION = 1;
@@ -61,8 +61,7 @@ export const emailOptions = z.strictObject({
     .describe('characters of decoded text that are read'),
   spaces: z
     .strictObject({
-      raw: weight(1, 'byte 6-grams of the raw mail'),
-      rawPairs: weight(0, 'raw words and pairs'),
+      raw: weight(1, 'byte 5-grams of the raw mail'),
       header: weight(1, 'words and sparse pairs of headers, by name'),
       body: weight(1, 'words and sparse pairs of the decoded texts'),
       links: weight(1, 'hosts, paths and oddities of links'),
@@ -79,7 +78,6 @@ type SpaceName = keyof EmailOptions['spaces'];
 /** Most distinct buckets a view may have: more than any ordinary mail needs. */
 const LIMITS: Readonly<Record<SpaceName, number>> = {
   raw: 32_768,
-  rawPairs: 32_768,
   header: 16_384,
   body: 32_768,
   links: 4_096,
@@ -156,8 +154,7 @@ class EmailFeaturizer implements Featurizer {
       for (const name of SPACE_NAMES) {
         const space = this.#spaces[name];
         const names: Names = space.names ?? new Map();
-        const { buckets, value } = space.peek(this.#options.spaces[name]);
-        for (const index of buckets)
+        for (const [index, value] of space.cells(this.#options.spaces[name]))
           cells.push({
             name: `${name}: ${names.get(index) ?? '?'}`,
             index,
@@ -177,7 +174,7 @@ class EmailFeaturizer implements Featurizer {
   /** Fills the spaces that have a weight. */
   #fill(mail: MailBody): void {
     const { spaces } = this.#options;
-    if (spaces.raw > 0 || spaces.rawPairs > 0) this.#raw(mail);
+    if (spaces.raw > 0) this.#raw(mail);
     if (spaces.header > 0) this.#header(mail);
     if (spaces.body > 0) this.#body(mail);
     if (spaces.links > 0) this.#links(mail);
@@ -189,21 +186,10 @@ class EmailFeaturizer implements Featurizer {
     const view = this.#view;
     view.load(mail.raw);
     const space = this.#spaces.raw;
-    if (this.#options.spaces.raw > 0)
-      sixGrams(view.bytes, 0, view.end, this.#seeds.raw, (hash, end) => {
-        space.add(hash);
-        if (space.names !== null) space.note(hash, quoted(view.bytes, end - 6, end));
-      });
-    if (this.#options.spaces.rawPairs === 0) return;
-    const text = Buffer.from(view.bytes.buffer, 0, view.end).toString('latin1');
-    this.#words.add(
-      text,
-      text.length,
-      this.#seeds.rawPairs,
-      this.#spaces.rawPairs,
-      this.#spaces.rawPairs,
-      '',
-    );
+    fiveGrams(view.bytes, 0, view.end, this.#seeds.raw, (hash, end) => {
+      space.add(hash);
+      if (space.names !== null) space.note(hash, quoted(view.bytes, end - GRAM, end));
+    });
   }
 
   #header(mail: MailBody): void {
@@ -214,7 +200,8 @@ class EmailFeaturizer implements Featurizer {
       fields += 1;
       if (fields > HEADER_FIELDS) return;
       const pairs = UNIQUE.has(name) ? null : space;
-      this.#words.add(value, HEADER_TEXT, this.#seeds.header ^ word(name), space, pairs, `${name}: `);
+      const text = usableValue(name, value);
+      this.#words.add(text, HEADER_TEXT, this.#seeds.header ^ word(name), space, pairs, `${name}: `);
     }
   }
 

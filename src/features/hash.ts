@@ -54,20 +54,26 @@ export function keyMark(key: string): string {
   return key === '' ? '0' : createHash('sha256').update(`mark\0${key}`).digest('hex').slice(0, 6);
 }
 
+/** Bytes of one n-gram below. */
+export const GRAM = 5;
+
+/** Digits become one: numbers of mails, times and counters would only fill buckets. */
+const FOLD = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x30 && byte <= 0x39 ? 0x30 : byte));
+
 /** Takes each hash of an n-gram as it ends; `end` is the index after its last byte. */
 export type GramTaker = (hash: number, end: number) => void;
 
 /**
- * All 6-grams of bytes[from, to), each injectively packed into two 24-bit halves before mixing, so
- * that two 6-grams collide only as random 32-bit numbers do. One multiplication pair per byte.
+ * All 5-grams of bytes[from, to), digits taken as one. Each is packed without loss into 24 and 16 bits
+ * before mixing, so that two of them collide only as random 32-bit numbers do.
  */
-export function sixGrams(bytes: Uint8Array, from: number, to: number, seed: number, take: GramTaker): void {
+export function fiveGrams(bytes: Uint8Array, from: number, to: number, seed: number, take: GramTaker): void {
   let young = 0;
   let old = 0;
   for (let i = from; i < to; i += 1) {
-    old = ((old << 8) | (young >>> 16)) & 0xffffff;
-    young = ((young << 8) | bytes[i]) & 0xffffff;
-    if (i < from + 5) continue;
-    take(mix(Math.imul(young, 0x9e3779b1) ^ Math.imul(old, 0x85ebca77) ^ seed), i + 1);
+    old = ((old << 8) | (young >>> 16)) & 0xffff;
+    young = ((young << 8) | FOLD[bytes[i]]) & 0xffffff;
+    if (i >= from + GRAM - 1)
+      take(mix(Math.imul(young, 0x9e3779b1) ^ Math.imul(old, 0x85ebca77) ^ seed), i + 1);
   }
 }

@@ -22,7 +22,7 @@ function row<Options>(declared: FeaturizerRow<Options>): FeaturizerRow<Options> 
 export const featurizers = {
   email: row({
     summary:
-      'e-mail: raw 6-grams, words and sparse pairs of headers and texts, links, structure, attachments',
+      'e-mail: raw 5-grams, words and sparse pairs of headers and texts, links, structure, attachments',
     options: emailOptions,
     open: openEmail,
   }),

@@ -1,17 +1,26 @@
 /**
  * One namespace of a sparse row while it is being filled: the distinct buckets, in order of appearance. Promises:
- * each bucket once; `flush` gives each the value weight/sqrt(n), so that a namespace weighs the same whether
+ * each bucket once; `flush` gives each the value ±weight/sqrt(n), so that a namespace weighs the same whether
  * a mail has ten or ten thousand of its features; nothing is allocated once grown. Refuses nothing; what comes after
  * `limit` distinct buckets is left out, which bounds a row.
  */
 import type { RowWriter } from '../contract.ts';
 
+/*
+ * The sign comes from the hash (Weinberger et al. 2009): what collides then cancels on average instead of adding
+ * up. On real mail in 2^20 buckets it halved the ranking error, which equal signs only reached with 2^22.
+ */
+
 /** A name for `describe`; many names may share a bucket. */
 export type Names = Map<number, string>;
+
+/** This bit of a hash, which no bucket number reaches, is the feature's sign. */
+const SIGN = 0x80000000;
 
 export class Space {
   readonly #mask: number;
   readonly #limit: number;
+  /** Bucket and sign. */
   readonly #buckets: Uint32Array;
   // Open addressing, at most half full: bucket and the epoch in which it was put there.
   readonly #slots: Uint32Array;
@@ -45,7 +54,7 @@ export class Space {
         if (this.#count === this.#limit) return;
         slots[at] = bucket;
         slots[at + 1] = this.#epoch;
-        this.#buckets[this.#count] = bucket;
+        this.#buckets[this.#count] = bucket | (hash & SIGN);
         this.#count += 1;
         return;
       }
@@ -66,13 +75,20 @@ export class Space {
   /** Writes the buckets into the row and empties the space. */
   flush(row: RowWriter, weight: number): void {
     const value = weight / Math.sqrt(this.#count);
-    for (let i = 0; i < this.#count; i += 1) row.sparse(this.#buckets[i], value);
+    for (let i = 0; i < this.#count; i += 1) {
+      const bucket = this.#buckets[i];
+      row.sparse(bucket & this.#mask, bucket >= SIGN ? -value : value);
+    }
     this.clear();
   }
 
-  /** The buckets and their value as `flush` would write them. */
-  peek(weight: number): { readonly buckets: Uint32Array; readonly value: number } {
-    return { buckets: this.#buckets.slice(0, this.#count), value: weight / Math.sqrt(this.#count) };
+  /** The cells as `flush` would write them. */
+  cells(weight: number): readonly (readonly [index: number, value: number])[] {
+    const value = weight / Math.sqrt(this.#count);
+    return Array.from(this.#buckets.subarray(0, this.#count), (bucket) => [
+      bucket & this.#mask,
+      bucket >= SIGN ? -value : value,
+    ]);
   }
 
   clear(): void {

@@ -53,6 +53,22 @@ const MAILBOX = new Set([
 const LIST =
   /^(?:list-|x-list|precedence$|x-mailman|x-beenthere$|x-mailing-list$|mailing-list$|x-loop$|errors-to$|x-listserver)/;
 
+/** What filters write in front of a subject they judged. */
+const SUBJECT_TAG =
+  /^(subject:\s*(?:(?:re|fwd?):\s*)?)(?:\*{2,}\s*spam\s*\*{2,}|[[{](?:possible |probable |definitely )?spam\s*\??[\]}]|spam[:>])\s*/i;
+/** No more of a subject is searched for it. */
+const SUBJECT_START = 100;
+
+/** A subject without the verdict that a filter wrote into it; `line` begins with the field's name. */
+function untagged(line: string): string {
+  return line.replace(SUBJECT_TAG, '$1');
+}
+
+/** The value of a header as features may see it. */
+export function usableValue(name: string, value: string): string {
+  return name === 'subject' ? untagged(`subject: ${value}`).slice('subject: '.length) : value;
+}
+
 const known = new Map<string, 'verdict' | 'list' | 'free'>();
 /** Names come from strangers: what is remembered of them is bounded. */
 const MAX_KNOWN = 4_096;
@@ -118,6 +134,17 @@ export class RawView {
     this.end += to - from;
   }
 
+  /** Copies a header line as far as there is room for headers. */
+  #copyLine(raw: Uint8Array, at: number, next: number): void {
+    let from = at;
+    if ((raw[at] | 0x20) === 0x73 /* s */) {
+      from = Math.min(next, at + SUBJECT_START);
+      const start = Buffer.from(untagged(Buffer.from(raw.subarray(at, from)).toString('latin1')), 'latin1');
+      this.#copy(start, 0, Math.min(start.length, this.#headerBytes - this.end));
+    }
+    this.#copy(raw, from, Math.min(next, from + this.#headerBytes - this.end));
+  }
+
   /** Copies the permitted header lines; returns where the body begins. */
   #copyHeaders(raw: Uint8Array): number {
     let at = startsWithFrom(raw) ? afterLine(raw, 0) : 0;
@@ -131,7 +158,7 @@ export class RawView {
         if (name === '') return at;
         keep = mayUse(name, this.#listHeaders);
       }
-      if (keep) this.#copy(raw, at, Math.min(next, at + this.#headerBytes - this.end));
+      if (keep) this.#copyLine(raw, at, next);
       at = next;
     }
     return at;

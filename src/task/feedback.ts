@@ -84,15 +84,19 @@ export function dependsOnVerdict(feedback: Feedback): boolean {
   return feedback.active !== null || feedback.errors !== null;
 }
 
-/** Share of an active learner's budget that is spent on the first events, whatever they are. */
+/** Share of an active learner's budget that goes to the first events, whatever they are: a blank model knows nothing. */
 const FIRST_SHARE = 0.1;
-/** How fast the bar for asking moves. */
-const STEP = 0.01;
+/** Labels asked for at the head of what is left against an even spread: early ones serve longer. */
+const FRONT = 2;
+/** Half of the questions are drawn by chance: a model that is wrongly sure, after a drift say, asks nothing. */
+const BY_CHANCE = 0.5;
+/** How fast the bar follows the share of events to ask about. */
+const STEP = 0.05;
 
 /**
- * Uncertainty sampling with a moving bar (VarUncertainty of Zliobaite et al. 2014): asks where the lead of the best
- * label over the second is below the bar, which falls after each question and rises after each silence.
- * The budget is spread over the stream: a tenth at the start, the rest never faster than the stream goes by.
+ * Uncertainty sampling mixed with chance (Split, Zliobaite et al. 2014): asks where the lead of the best label over the
+ * second is below a bar. The bar tracks the quantile of leads that spends what is left of the budget over what
+ * is left of the stream (stochastic approximation: up a little at each silence, down at each question).
  */
 class Asker {
   readonly #budget: number;
@@ -103,22 +107,20 @@ class Asker {
 
   constructor(budget: number, total: number, random: () => number) {
     this.#budget = budget;
-    this.#total = Math.max(1, total);
+    this.#total = total;
     this.#random = random;
   }
 
   ask(index: number, lead: number): boolean {
-    // A little noise on the bar, or a region the model is wrongly sure of would never be asked about again.
-    const jitter = 0.5 + this.#random();
-    if (this.#asked >= this.#budget) return false;
-    const first = Math.ceil(this.#budget * FIRST_SHARE);
-    const allowed = first + ((this.#budget - first) * (index + 1)) / this.#total;
-    if (this.#asked >= first) {
-      if (this.#asked + 1 > allowed) return false;
-      const unsure = lead < this.#bar * jitter;
-      this.#bar = Math.min(1, this.#bar * (unsure ? 1 - STEP : 1 + STEP));
-      if (!unsure) return false;
-    }
+    const chance = this.#random();
+    const left = this.#budget - this.#asked;
+    if (left <= 0) return false;
+    const share = Math.min(1, (FRONT * left) / Math.max(1, this.#total - index));
+    const unsure = lead < this.#bar;
+    const step = STEP * (share * (1 - BY_CHANCE) - (unsure ? 1 : 0));
+    this.#bar = Math.min(1, this.#bar * Math.exp(step));
+    const first = this.#asked < Math.ceil(this.#budget * FIRST_SHARE);
+    if (!unsure && !first && chance >= share * BY_CHANCE) return false;
     this.#asked += 1;
     return true;
   }

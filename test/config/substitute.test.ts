@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references to the environment are what this file is about
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { lintText } from '../../src/config/lint.ts';
@@ -32,11 +33,23 @@ describe('environment references', () => {
   });
 
   it.each([
-    ['${MISSING}', 'the environment variable MISSING is not set; set it, or give a default with ${MISSING:-default}'],
-    ['${toString}', 'the environment variable toString is not set; set it, or give a default with ${toString:-default}'],
+    [
+      '${MISSING}',
+      'the environment variable MISSING is not set; set it, or give a default with ${MISSING:-default}',
+    ],
+    [
+      '${toString}',
+      'the environment variable toString is not set; set it, or give a default with ${toString:-default}',
+    ],
     ['${A', 'a reference begins with ${ but has no closing }; write $${ for a literal ${'],
-    ['${}', '${} is not a reference to an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${'],
-    ['${1A}', '${1A} is not a reference to an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${'],
+    [
+      '${}',
+      '${} is not a reference to an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${',
+    ],
+    [
+      '${1A}',
+      '${1A} is not a reference to an environment variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${',
+    ],
   ])('%s is refused in words', (text, message) => {
     expect(substitute(text, { A: 'x' }).problems.map((p) => p.message)).toEqual([message]);
   });
@@ -73,8 +86,29 @@ describe('environment references', () => {
 
   it('never becomes YAML structure, whatever the variable holds', () => {
     const text = good.replace('topics: ["plant/+"]', 'topics: ["${T}"]');
-    const pieces = ['\n', ': ', '- ', '[', ']', '{', '}', ',', '#', '"', "'", '&a ', '*a', '!!x ', '<<', '${SECRET}', 'a', ' '];
-    const hostile = fc.array(fc.constantFrom(...pieces), { minLength: 1, maxLength: 12 }).map((p) => p.join(''));
+    const pieces = [
+      '\n',
+      ': ',
+      '- ',
+      '[',
+      ']',
+      '{',
+      '}',
+      ',',
+      '#',
+      '"',
+      "'",
+      '&a ',
+      '*a',
+      '!!x ',
+      '<<',
+      '${SECRET}',
+      'a',
+      ' ',
+    ];
+    const hostile = fc
+      .array(fc.constantFrom(...pieces), { minLength: 1, maxLength: 12 })
+      .map((p) => p.join(''));
     fc.assert(
       fc.property(fc.oneof(hostile, fc.string()), (value) => {
         const result = lint(text, { T: value, SECRET: 'leaked' });
@@ -94,7 +128,12 @@ describe('overrides', () => {
   });
 
   it('find options of the environment without regard to case, - and _', () => {
-    const env = { SLUICE__MAX_IN_FLIGHT: '9', SLUICE__MAXINFLIGHTBYTES: '1MiB', SLUICE__BATCH__SIZE: '2', SLUICE__SOURCES__PLANT__TOPICS__0: 'b/+' };
+    const env = {
+      SLUICE__MAX_IN_FLIGHT: '9',
+      SLUICE__MAXINFLIGHTBYTES: '1MiB',
+      SLUICE__BATCH__SIZE: '2',
+      SLUICE__SOURCES__PLANT__TOPICS__0: 'b/+',
+    };
     expect(lint(good, env).lines).toEqual([]);
     expect(lint(good, env).value).toMatchObject({
       maxInFlight: 9,
@@ -106,7 +145,9 @@ describe('overrides', () => {
 
   it('find names that the file uses, however they are written', () => {
     const text = good.replaceAll('plant', 'Plant-A');
-    expect(lint(text, { SLUICE__SOURCES__PLANT_A__QOS: '0' }).value?.sources['Plant-A']).toMatchObject({ qos: 0 });
+    expect(lint(text, { SLUICE__SOURCES__PLANT_A__QOS: '0' }).value?.sources['Plant-A']).toMatchObject({
+      qos: 0,
+    });
   });
 
   it.each([
@@ -126,11 +167,23 @@ describe('overrides', () => {
     ['=x', '--set  configuration: is not PATH=VALUE, as in --set http.listen=127.0.0.1:9000'],
     ['a..b=x', '--set a..b a..b: has an empty part; write a.b.c=value'],
     ['site.x=1', '--set site.x site: is a value, not a section; nothing can be set below it'],
-    ['sources.plant.topics.9=x', '--set sources.plant.topics.9 sources.plant.topics: is a list of 1; name an entry by its number from 0 (1 appends)'],
-    ['sources.plant.topics=[a', '--set sources.plant.topics sources.plant.topics: the value opens like YAML but is not valid; put it in quotes if it is text'],
+    [
+      'sources.plant.topics.9=x',
+      '--set sources.plant.topics.9 sources.plant.topics: is a list of 1; name an entry by its number from 0 (1 appends)',
+    ],
+    [
+      'sources.plant.topics=[a',
+      '--set sources.plant.topics sources.plant.topics: the value opens like YAML but is not valid; put it in quotes if it is text',
+    ],
     ['maxInFlight=lots', '--set maxInFlight maxInFlight: must be a number, not text'],
-    ['max=1', '--set max max: unknown option (known here: site, sources, tasks, sinks, group, store, http, monitor, maxInFlight, maxInFlightBytes, batch, privacy, seed)'],
-    ['sources.__proto__.x=1', '--set sources.__proto__.x sources.__proto__.x: __proto__ is not allowed as a name'],
+    [
+      'max=1',
+      '--set max max: unknown option (known here: site, sources, tasks, sinks, group, store, http, monitor, maxInFlight, maxInFlightBytes, batch, privacy, seed)',
+    ],
+    [
+      'sources.__proto__.x=1',
+      '--set sources.__proto__.x sources.__proto__.x: __proto__ is not allowed as a name',
+    ],
   ])('--set %s is refused', (set, expected) => {
     expect(lint(good, {}, [set]).lines).toEqual([expected]);
   });
@@ -154,7 +207,9 @@ describe('overrides', () => {
         const quoted = lint(good, {}, [`sources.plant.session=${JSON.stringify(text)}`]);
         if (!text.includes('__proto__')) expect(quoted.value?.sources.plant).toMatchObject({ session: text });
         if (/^\s*[[{"']/.test(text)) return;
-        expect(lint(good, { SLUICE__SOURCES__PLANT__SESSION: text }).value?.sources.plant).toMatchObject({ session: text });
+        expect(lint(good, { SLUICE__SOURCES__PLANT__SESSION: text }).value?.sources.plant).toMatchObject({
+          session: text,
+        });
       }),
       { seed: 2, numRuns: 300 },
     );
@@ -163,9 +218,13 @@ describe('overrides', () => {
   it('set one option and touch no other', () => {
     const before = lint(good, {}).value;
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 1_000_000 }), fc.constantFrom('maxInFlight', 'seed'), (n, key) => {
-        expect(lint(good, {}, [`${key}=${n}`]).value).toEqual({ ...before, [key]: n });
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 1_000_000 }),
+        fc.constantFrom('maxInFlight', 'seed'),
+        (n, key) => {
+          expect(lint(good, {}, [`${key}=${n}`]).value).toEqual({ ...before, [key]: n });
+        },
+      ),
       { seed: 3, numRuns: 50 },
     );
   });

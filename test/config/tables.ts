@@ -35,14 +35,20 @@ export const tables = {
     json: {
       summary: 'readings',
       options: z.strictObject({
-        fields: z.record(z.string(), z.strictObject({ pointer: z.string(), type: z.enum(['number', 'category']) })),
+        fields: z.record(
+          z.string(),
+          z.strictObject({ pointer: z.string(), type: z.enum(['number', 'category']) }),
+        ),
         device: z.string().optional(),
         maxBytes: z.int().default(1_048_576),
       }),
     },
   },
   featurizers: {
-    email: { summary: 'a mail', options: z.strictObject({ bits: z.int().default(20), key: z.string().default('') }) },
+    email: {
+      summary: 'a mail',
+      options: z.strictObject({ bits: z.int().default(20), key: z.string().default('') }),
+    },
     sensor: { summary: 'a reading', options: z.strictObject({ lags: z.int().default(0) }) },
   },
   modelKinds: {

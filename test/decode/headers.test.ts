@@ -22,7 +22,7 @@ describe('encoded words', () => {
     ['=?ISO-8859-1?Q?a_b?=', 'a b'],
     ['=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?=', 'a b'],
     // RFC 2231 section 5: with a language
-    ["=?US-ASCII*EN?Q?Keith_Moore?=", 'Keith Moore'],
+    ['=?US-ASCII*EN?Q?Keith_Moore?=', 'Keith Moore'],
     // a character cut in two by its mailer
     ['=?utf-8?Q?caf=C3?= =?utf-8?Q?=A9?=', 'café'],
     ['=?windows-1252?Q?=93quoted=94_=80?=', '“quoted” €'],
@@ -31,12 +31,16 @@ describe('encoded words', () => {
     expect(decodeWords(coded)).toBe(plain);
   });
 
-  test.each(['=?utf-8?Q?never closed', '=?utf-8?X?what?=', '=??', '=?=?=?=?', 'a =?utf-8?Q?b', '=?utf-8?Q??'])(
-    'what is none stays as it stands: %s',
-    (text) => {
-      expect(decodeWords(text)).toBe(text);
-    },
-  );
+  test.each([
+    '=?utf-8?Q?never closed',
+    '=?utf-8?X?what?=',
+    '=??',
+    '=?=?=?=?',
+    'a =?utf-8?Q?b',
+    '=?utf-8?Q??',
+  ])('what is none stays as it stands: %s', (text) => {
+    expect(decodeWords(text)).toBe(text);
+  });
 
   test('an unknown charset is read as UTF-8, else as windows-1252', () => {
     expect(decodeWords('=?x-nonsense?Q?=C3=A9?=')).toBe('é');
@@ -54,7 +58,11 @@ describe('parameters', () => {
     ['a/b;;; ;=;name=x', 'name', 'x'],
     // RFC 2231 sections 3 and 4
     ['message/external-body; URL*0="ftp://"; URL*1="cs.utk.edu/pub/x"', 'url', 'ftp://cs.utk.edu/pub/x'],
-    ["application/x-stuff; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", 'title', 'This is ***fun***'],
+    [
+      "application/x-stuff; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A",
+      'title',
+      'This is ***fun***',
+    ],
     [
       "application/x-stuff; title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\"",
       'title',

@@ -30,12 +30,16 @@ describe('visible text', () => {
 
 describe('links', () => {
   test('tell what they show from where they lead', () => {
-    const { links } = readHtml('<A HREF="http://evil.example/?a=1&amp;b=2">www.<b>bank</b>.example</A> and on');
+    const { links } = readHtml(
+      '<A HREF="http://evil.example/?a=1&amp;b=2">www.<b>bank</b>.example</A> and on',
+    );
     expect(links).toEqual([{ shown: 'www.bank.example', target: 'http://evil.example/?a=1&b=2' }]);
   });
 
   test('are found unquoted, in pictures, forms and unclosed', () => {
-    const { links } = readHtml('<img src=http://a/x.gif alt="pic"><form action=\'http://b/\'><a href=http://c/>go');
+    const { links } = readHtml(
+      '<img src=http://a/x.gif alt="pic"><form action=\'http://b/\'><a href=http://c/>go',
+    );
     expect(links).toEqual([
       { shown: 'pic', target: 'http://a/x.gif' },
       { shown: '', target: 'http://b/' },

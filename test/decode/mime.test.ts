@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { MailBody } from '../../src/contract.ts';
-import { SluiceError } from '../../src/errors.ts';
 import { mimeOptions, openMime, readMail } from '../../src/decode/mime.ts';
+import { SluiceError } from '../../src/errors.ts';
 import { messageOf, readCorpus } from './corpus.ts';
 import { mulberry } from './random.ts';
 
@@ -53,8 +53,14 @@ describe('bodies', () => {
     const part = (headers: string, content: string) => `--x\n${headers}\n\n${content}\n`;
     const body = mail(
       `Content-Type: multipart/alternative; boundary=x\n\n${
-        part('Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: Quoted-Printable', 'caf=C3=A9 =\n100=25 =zz') +
-        part('Content-Type: text/html; charset=koi8-r\nContent-Transfer-Encoding: base64', Buffer.from('<b>\xf0\xf2</b>', 'latin1').toString('base64')) +
+        part(
+          'Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: Quoted-Printable',
+          'caf=C3=A9 =\n100=25 =zz',
+        ) +
+        part(
+          'Content-Type: text/html; charset=koi8-r\nContent-Transfer-Encoding: base64',
+          Buffer.from('<b>\xf0\xf2</b>', 'latin1').toString('base64'),
+        ) +
         part('Content-Type: text/plain; charset=nonsense\nContent-Transfer-Encoding: 8bit', 'caf')
       }--x--\n`,
     );
@@ -95,8 +101,14 @@ describe('bodies', () => {
 describe('of broken mail what is readable is used', () => {
   test.each([
     ['cut off in a part', 'Content-Type: multipart/mixed; boundary=b\n\n--b\n\nreadable'],
-    ['cut off in the header of a part', 'Content-Type: multipart/mixed; boundary=b\n\n--b\n\nreadable\n--b\nContent-Ty'],
-    ['inner multipart never closed', 'Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nreadable\n--b--\n'],
+    [
+      'cut off in the header of a part',
+      'Content-Type: multipart/mixed; boundary=b\n\n--b\n\nreadable\n--b\nContent-Type: text/pl',
+    ],
+    [
+      'inner multipart never closed',
+      'Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nreadable\n--b--\n',
+    ],
     ['boundary that never comes', 'Content-Type: multipart/mixed; boundary=b\n\nreadable'],
     ['boundary not named but seen', 'Content-Type: multipart/mixed\n\n--b\n\nreadable\n--b--\n'],
     ['no empty line after the header', 'Subject: x\nreadable'],
@@ -105,20 +117,28 @@ describe('of broken mail what is readable is used', () => {
     ['unknown transfer encoding', 'Content-Transfer-Encoding: x-none\n\nreadable'],
     ['empty lines first', '\r\n\n\r\nSubject: x\n\nreadable'],
     ['blanks after the boundary', 'Content-Type: multipart/mixed; boundary=b\n\n--b  \n\nreadable\n--b-- \n'],
-    ['base64 cut off', `Content-Transfer-Encoding: base64\n\n${Buffer.from('readable').toString('base64').slice(0, 11)}`],
+    [
+      'base64 cut off',
+      `Content-Transfer-Encoding: base64\n\n${Buffer.from('readable').toString('base64').slice(0, 11)}`,
+    ],
   ])('%s', (_, text) => {
     expect(mail(text).texts.map((one) => one.text)).toEqual(['readable']);
   });
 
   test('a longer boundary is not taken for a shorter one', () => {
-    const body = mail('Content-Type: multipart/mixed; boundary=a\n\n--a\n\none\n--ab\nstill one\n--a\n\ntwo\n--a--');
+    const body = mail(
+      'Content-Type: multipart/mixed; boundary=a\n\n--a\n\none\n--ab\nstill one\n--a\n\ntwo\n--a--',
+    );
     expect(body.texts.map((text) => text.text)).toEqual(['one\n--ab\nstill one', 'two']);
   });
 });
 
 describe('refusals', () => {
   const nested = (depth: number) =>
-    Array.from({ length: depth }, (_, i) => `Content-Type: multipart/mixed; boundary=b${i}\n\n--b${i}\n`).join('');
+    Array.from(
+      { length: depth },
+      (_, i) => `Content-Type: multipart/mixed; boundary=b${i}\n\n--b${i}\n`,
+    ).join('');
   test.each([
     ['nothing', '', 'DECODE_EMPTY'],
     ['blank lines only', '\r\n \r\n', 'DECODE_EMPTY'],
@@ -126,7 +146,11 @@ describe('refusals', () => {
     ['too deep', nested(30), 'DECODE_DEPTH'],
     ['100,000 nested parts', nested(100_000), 'DECODE_DEPTH'],
     ['messages inside each other', 'Content-Type: message/rfc822\n\n'.repeat(100_000), 'DECODE_DEPTH'],
-    ['too many parts', `Content-Type: multipart/mixed; boundary=b\n\n${'--b\n\nx\n'.repeat(100_000)}`, 'DECODE_PARTS'],
+    [
+      'too many parts',
+      `Content-Type: multipart/mixed; boundary=b\n\n${'--b\n\nx\n'.repeat(100_000)}`,
+      'DECODE_PARTS',
+    ],
     ['1,000,000 header lines', 'a: b\n'.repeat(1_000_000), 'DECODE_HEADERS'],
     ['one endless header line', `a: ${'b'.repeat(2_000_000)}`, 'DECODE_HEADERS'],
     ['one endless folded header', `a: b\n${' c\n'.repeat(1_000_000)}`, 'DECODE_HEADERS'],
@@ -148,7 +172,8 @@ describe('refusals', () => {
 
 describe('the event', () => {
   const decoder = openMime(options);
-  const text = 'Message-ID: <a.b@c>\nReceived: by x; Tue, 2 Jul 2002 11:51:15 +0100\nDate: Mon, 1 Jan 1990 00:00:00 +0000\n\nx';
+  const text =
+    'Message-ID: <a.b@c>\nReceived: by x; Tue, 2 Jul 2002 11:51:15 +0100\nDate: Mon, 1 Jan 1990 00:00:00 +0000\n\nx';
 
   test('has the names that feedback may use', () => {
     const [event] = decoder.decode(messageOf(text));
@@ -188,7 +213,10 @@ describe('time grows with size, not with its square', () => {
     ['hidden elements', (n) => html('<div style="display:none">'.repeat(n))],
     ['ampersands', (n) => html('&#'.repeat(n))],
     ['lines of dashes', (n) => `Content-Type: multipart/mixed; boundary=b\n\n${'--\n'.repeat(n)}`],
-    ['soft breaks that are none', (n) => `Content-Transfer-Encoding: quoted-printable\n\n${'=   '.repeat(n)}`],
+    [
+      'soft breaks that are none',
+      (n) => `Content-Transfer-Encoding: quoted-printable\n\n${'=   '.repeat(n)}`,
+    ],
     ['encoded words', (n) => `Subject: ${'=?utf-8?q?a?= '.repeat(Math.min(n, 60_000))}\n\nx`],
     ['encoded words never closed', (n) => `Subject: ${'=?a?q?'.repeat(n)}\n\nx`],
     ['parameters', (n) => `Content-Type: a/b${';  "'.repeat(n)}\n\nx`],
@@ -199,7 +227,9 @@ describe('time grows with size, not with its square', () => {
     const limits = { ...options, maxHeaderBytes: 1e9 };
     readMail(small, limits);
     // Eight times the size: a quadratic cost would be 64 times as high. The constant absorbs the clock's grain.
-    expect(cost(() => readMail(large, limits))).toBeLessThan(24 * cost(() => readMail(small, limits)) + 60_000);
+    expect(cost(() => readMail(large, limits))).toBeLessThan(
+      24 * cost(() => readMail(small, limits)) + 60_000,
+    );
   });
 });
 
@@ -231,17 +261,34 @@ describe('real and damaged mail', () => {
       const damaged = damage(seeds[Math.floor(random() * seeds.length)], random);
       codes.add(code(() => readMail(damaged, options)));
     }
-    for (const one of codes) expect(one).toMatch(/^(none|DECODE_(EMPTY|MAIL|DEPTH|PARTS|HEADERS|TOO_LARGE))$/);
+    for (const one of codes)
+      expect(one).toMatch(/^(none|DECODE_(EMPTY|MAIL|DEPTH|PARTS|HEADERS|TOO_LARGE))$/);
     expect(codes.has('none')).toBe(true);
   });
 });
 
 const SEEDS = [
   'Subject: =?utf-8?Q?caf=C3=A9?=\nContent-Type: multipart/mixed; boundary="b"\n\n--b\nContent-Type: text/html\n\n<a href="http://x/">y</a>\n--b\nContent-Transfer-Encoding: base64\n\nYWJj\n--b--\n',
-  'From a b\nContent-Type: message/rfc822\n\nContent-Type: text/plain; charset*=utf-8\'\'utf-8\nContent-Transfer-Encoding: quoted-printable\n\na=3Db=\nc\n',
+  "From a b\nContent-Type: message/rfc822\n\nContent-Type: text/plain; charset*=utf-8''utf-8\nContent-Transfer-Encoding: quoted-printable\n\na=3Db=\nc\n",
 ].map((text) => Buffer.from(text));
 
-const SNIPPETS = ['--', '\n', '\r\n\r\n', '=?utf-8?B?', '?=', '<', '"', ';', 'boundary=', 'Content-Type: multipart/mixed; boundary=""\n', '\0', '&#', '=', "*0*='", '\n--b\n'];
+const SNIPPETS = [
+  '--',
+  '\n',
+  '\r\n\r\n',
+  '=?utf-8?B?',
+  '?=',
+  '<',
+  '"',
+  ';',
+  'boundary=',
+  'Content-Type: multipart/mixed; boundary=""\n',
+  '\0',
+  '&#',
+  '=',
+  "*0*='",
+  '\n--b\n',
+];
 
 /** A few cuts, copies, flips and insertions of what means something in mail. */
 function damage(original: Uint8Array, random: () => number): Uint8Array {

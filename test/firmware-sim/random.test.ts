@@ -48,7 +48,14 @@ describe('the simulator’s random numbers', () => {
   it('pick by weight, and shuffle without loss', () => {
     const random = new Random(5);
     const counts = { a: 0, b: 0, c: 0 };
-    for (let i = 0; i < 10_000; i++) counts[random.weighted([['a', 3], ['b', 1], ['c', 0]] as const)] += 1;
+    for (let i = 0; i < 10_000; i++)
+      counts[
+        random.weighted([
+          ['a', 3],
+          ['b', 1],
+          ['c', 0],
+        ] as const)
+      ] += 1;
     expect(counts.a / 10_000).toBeCloseTo(0.75, 1);
     expect(counts.c).toBe(0);
     const items = Array.from({ length: 50 }, (_, i) => i);

@@ -48,9 +48,11 @@ describe.skipIf(missing)('a Kafka source', () => {
   }
 
   async function committed(topic: string): Promise<number> {
-    const [{ partitions }] = await withAdmin(brokers, (admin) =>
-      admin.fetchOffsets({ groupId: `group-${topic}`, topics: [topic] }),
-    );
+    const [{ partitions }] = await withAdmin(
+      brokers,
+      (admin) => admin.fetchOffsets({ groupId: `group-${topic}`, topics: [topic] }),
+      // The broker makes its topic of offsets with the first group.
+    ).catch(() => [{ partitions: [] }]);
     return partitions.reduce((sum, { offset }) => sum + Math.max(0, Number(offset)), 0);
   }
 

@@ -2,7 +2,8 @@
  * Back-pressure where the broker gives none: the embedded broker (aedes, 3.1.1) bounds nothing in flight,
  * so the source stops its reader, and must live through that for longer than the keepalive.
  */
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { Aedes } from 'aedes';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Broker, startBroker } from '../../src/io/broker.ts';
 import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
@@ -37,6 +38,29 @@ describe('the embedded broker', () => {
   });
 });
 
+describe('a source whose subscription is refused', () => {
+  it('is not healthy, names the topics, and does not stop trying', async () => {
+    let asked = 0;
+    const aedes = await Aedes.createBroker({
+      authorizeSubscribe: (_client, subscription, callback) => {
+        asked += 1;
+        callback(null, asked < 4 ? null : subscription);
+      },
+    });
+    const server = createServer((socket) => void aedes.handle(socket));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => {
+      aedes.close();
+      server.close();
+    });
+    const url = `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const source = openSource({ url, version: 4, topics: ['secret/#'], reconnect: { min: 100, max: 100 } });
+    await expect.poll(() => JSON.stringify(source.health())).toMatch(/BROKER_AUTH: .* refused .* secret\/#/);
+    await ready(source);
+    expect(asked).toBe(4);
+  });
+});
+
 describe('a source on a broker that bounds nothing', () => {
   it('holds at most maxInFlight and maxInFlightBytes, and everything comes in order', async () => {
     const broker = await embedded();
@@ -61,6 +85,24 @@ describe('a source on a broker that bounds nothing', () => {
     }
     await sent;
     expect(reader.texts.map((text) => text.trim())).toEqual(range(3_000));
+  });
+
+  it('is healthy though a backlog larger than its credit waits unread', async () => {
+    const broker = await embedded();
+    const topic = fresh('t');
+    const options = { url: broker.url, version: 4, topics: [topic], session: fresh('session') };
+    const first = openSource(options);
+    const sink = openSink({ url: broker.url, version: 4 });
+    await ready(first, sink);
+    await first.close();
+    await sink.publish(numbered(topic, 200));
+    const source = openSource(options, contextOf({ maxInFlight: 10 }));
+    await ready(source); // nobody reads yet
+    await pause(50);
+    expect(source.health()).toEqual({ ok: true });
+    const reader = new Reader(source, settleDone);
+    await reader.has(200);
+    expect(reader.texts).toEqual(range(200));
   });
 
   it('lets others publish and read while its reader stands still', async () => {

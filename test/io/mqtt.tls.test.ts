@@ -142,6 +142,7 @@ describe.skipIf(mosquittoMissing)('MQTT over TLS', () => {
     await until('all have come', () => new Set(reader.texts).size === sent);
     expect([...new Set(reader.texts)].sort((x, y) => Number(x) - Number(y))).toEqual(range(sent));
     expect(await context.telemetry.value('certificates_reloaded', { name: source.name })).toBe(1);
+    expect(await context.telemetry.value('source_lost')).toBe(0); // it was planned
   });
 });
 
@@ -185,22 +186,23 @@ describe.skipIf(mosquittoMissing)('MQTT with user and password', () => {
 });
 
 describe.skipIf(mosquittoMissing)('MQTT with access rules', () => {
-  it('names the subscription and the topic that are not allowed', async () => {
+  it('names the topic that is not allowed, and goes on', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-acl-'));
     writeFileSync(join(folder, 'acl'), 'topic readwrite open/#\n');
     const broker = await Mosquitto.start({ config: [`acl_file ${join(folder, 'acl')}`] });
     try {
-      const sink = openSink({ url: broker.url });
+      const sink = openSink({ url: broker.url, ...patient });
       await ready(sink);
       await sink.publish(numbered('open/t', 1));
       await expect(sink.publish(numbered('closed/t', 1))).rejects.toMatchObject({
         code: 'BROKER_AUTH',
         message: expect.stringContaining('closed/t'),
       });
-      await sink.publish(numbered('open/t', 1));
+      // mosquitto 2.0.11 also hangs up after it has refused a message.
+      const again = () => sink.publish(numbered('open/t', 1)).then(() => true, () => false);
+      await until('the next message is taken', again);
     } finally {
- process.stderr.write(broker.log);
-     await broker.stop();
+      await broker.stop();
       rmSync(folder, { recursive: true, force: true });
     }
   });

@@ -93,6 +93,11 @@ export class KafkaClient {
   }
 }
 
+/** An error of kafkajs's own (a rebalance, a closed connection), which its loop handles. */
+export function isKafkaError(error: unknown): boolean {
+  return error instanceof Error && error.name.startsWith('KafkaJS');
+}
+
 /** kafkajs errors wrap each other; the innermost says what happened. */
 function chain(error: unknown): { name: string; type: string; message: string; code: string }[] {
   const all = [];

@@ -7,7 +7,7 @@
 import type { Consumer, EachBatchPayload } from 'kafkajs';
 import type { Clock } from '../../contract.ts';
 import { SluiceError } from '../../errors.ts';
-import { fromKafka, type KafkaClient } from './client.ts';
+import { fromKafka, isKafkaError, type KafkaClient } from './client.ts';
 import type { KafkaSourceOptions } from './options.ts';
 
 const STOP_WITHIN_MS = 3_000;
@@ -197,8 +197,8 @@ export class Membership {
     try {
       await this.#hooks.take(payload);
     } catch (error) {
-      // Its own errors (a rebalance, a closed connection) kafkajs handles. Anything else would stop its loop for ever.
-      if (error instanceof Error && error.name.startsWith('KafkaJS')) throw error;
+      // Anything but its own errors would stop kafkajs's loop for ever.
+      if (isKafkaError(error)) throw error;
       this.#finish(fromKafka(error, 'INTERNAL'));
     }
   }

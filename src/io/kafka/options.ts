@@ -21,16 +21,14 @@ const tls = z
   })
   .describe('TLS. Files are read again when they change.');
 
-const sasl = z
-  .strictObject({
-    mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).describe('SASL mechanism.'),
-    username: z.string().min(1).describe('User name.'),
-    password: z
-      .string()
-      .min(1)
-      .meta({ description: 'Password; better from the environment than as text.', secret: true }),
-  })
-  .describe('SASL authentication.');
+const sasl = z.strictObject({
+  mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).describe('SASL mechanism.'),
+  username: z.string().min(1).describe('User name.'),
+  password: z
+    .string()
+    .min(1)
+    .meta({ description: 'Password; better from the environment than as text.', secret: true }),
+});
 
 const connection = {
   brokers: z
@@ -42,7 +40,7 @@ const connection = {
     .union([z.boolean(), tls])
     .default(false)
     .describe('TLS: true for the system authorities, or the files to use.'),
-  sasl: sasl.optional(),
+  sasl: sasl.optional().describe('SASL authentication.'),
   connectTimeout: duration.default(3_000).describe('How long one connection attempt may take.'),
   requestTimeout: duration.default(15_000).describe('How long the broker may take to answer a request.'),
 };

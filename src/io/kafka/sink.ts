@@ -10,7 +10,7 @@
  */
 import kafkajs, { type Message as KafkaMessage, type Producer, type ProducerBatch } from 'kafkajs';
 import type { Health, IoContext, Outgoing, Sink } from '../../contract.ts';
-import { SluiceError } from '../../errors.ts';
+import { type ErrorCode, SluiceError } from '../../errors.ts';
 import { Certificates } from './certificates.ts';
 import { fromKafka, KafkaClient } from './client.ts';
 import type { KafkaSinkOptions } from './options.ts';
@@ -56,6 +56,8 @@ export class KafkaSink implements Sink {
   #queue: Pending[] = [];
   #draining: Promise<void> | null = null;
   #live: Live | null = null;
+  /** The newest client, connected or not. */
+  #client: KafkaClient | null = null;
   #opening: Promise<Live> | null = null;
   #keeping: Promise<void> | null = null;
   #reason = 'connecting';
@@ -88,7 +90,12 @@ export class KafkaSink implements Sink {
   health(): Health {
     if (this.#closing.signal.aborted) return { ok: false, reason: 'closed' };
     if (this.#live?.client.connected) return { ok: true };
-    return { ok: false, reason: this.#reason };
+    return { ok: false, reason: this.#why };
+  }
+
+  /** The last thing that went wrong; kafkajs tells its log long before it gives up. */
+  get #why(): string {
+    return this.#client?.lastError || this.#reason;
   }
 
   async close(): Promise<void> {
@@ -169,8 +176,8 @@ export class KafkaSink implements Sink {
   /** One try. A failed producer is thrown away: see above. */
   async #once(messages: readonly Prepared[], deadline: number): Promise<SluiceError | null> {
     try {
-      const live = await this.#before(deadline, this.#open());
-      await this.#before(deadline, this.#send(live, messages));
+      const live = await this.#before(deadline, this.#open(), 'BROKER_UNREACHABLE');
+      await this.#before(deadline, this.#send(live, messages), 'PUBLISH_FAILED');
       return null;
     } catch (error) {
       // Not awaited: what comes next must not wait for a broker that does not answer.
@@ -208,19 +215,11 @@ export class KafkaSink implements Sink {
           throw new SluiceError('PUBLISH_FAILED', `partition ${partition} of ${topic} was not confirmed`);
   }
 
-  async #before<T>(deadline: number, work: Promise<T>): Promise<T> {
+  async #before<T>(deadline: number, work: Promise<T>, code: ErrorCode): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () =>
-          reject(
-            new SluiceError(
-              'PUBLISH_FAILED',
-              `not confirmed in time: ${this.#live?.client.lastError || this.#reason}`,
-            ),
-          ),
-        Math.max(0, deadline - this.#context.clock.now()),
-      );
+      const left = Math.max(0, deadline - this.#context.clock.now());
+      timer = setTimeout(() => reject(new SluiceError(code, `not confirmed in time: ${this.#why}`)), left);
     });
     try {
       return await Promise.race([work, late]);
@@ -248,6 +247,7 @@ export class KafkaSink implements Sink {
     const client = new KafkaClient(this.#options, this.#context.site, this.#certificates, () =>
       this.#lost(client),
     );
+    this.#client = client;
     const producer = client.kafka.producer({
       idempotent: true,
       maxInFlightRequests: 1,

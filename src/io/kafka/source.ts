@@ -11,7 +11,7 @@ import type { EachBatchPayload, IHeaders, KafkaMessage } from 'kafkajs';
 import type { Delivery, Health, IoContext, Message, Outcome, Source } from '../../contract.ts';
 import { asSluiceError, SluiceError } from '../../errors.ts';
 import { Certificates } from './certificates.ts';
-import { KafkaClient } from './client.ts';
+import { isKafkaError, KafkaClient } from './client.ts';
 import { Intake, type KafkaDelivery } from './intake.ts';
 import { type CommitOffset, Membership, type MembershipHooks } from './membership.ts';
 import type { KafkaSourceOptions } from './options.ts';
@@ -234,6 +234,9 @@ export class KafkaSource implements Source {
         last = raw.offset;
       }
       mark.passed(Number(batch.lastOffset()) + 1);
+    } catch (error) {
+      if (!isKafkaError(error)) this.#forget(mark);
+      throw error;
     } finally {
       this.#intake.push(mark, chunk);
       // Also when left early: the consumer must go on behind what was taken, not read it again.
@@ -248,11 +251,17 @@ export class KafkaSource implements Source {
     if (!mark) return null;
     const first = Number(batch.messages[0].offset);
     if (first >= mark.next || mark.rereading) return mark;
-    mark.lost = true;
+    this.#forget(mark);
     const fresh = new Watermark(batch.topic, batch.partition);
     this.#marks.set(key, fresh);
-    this.#intake.dropLost();
     return fresh;
+  }
+
+  /** What was handed out of a partition is void; it is read again from the committed offset. */
+  #forget(mark: Watermark): void {
+    mark.lost = true;
+    this.#marks.delete(`${mark.topic}/${mark.partition}`);
+    this.#intake.dropLost();
   }
 
   #roomFor(mark: Watermark, bytes: number): boolean {

@@ -23,8 +23,8 @@ export interface LinkHandlers {
   /** The client exists and nothing has been received: the place for `handleMessage`. */
   opened?(client: MqttClient): void;
   /** CONNACK came. Rejecting ends the connection with that reason. */
-  connected(client: MqttClient, connack: IConnackPacket, url: string): Promise<void> | void;
-  /** The connection is over, or never came about. Called once for each `opened`. */
+  connected(client: MqttClient, connack: IConnackPacket, url: string): Promise<void>;
+  /** The connection is over, or never came about. Called once an attempt. */
   lost(reason: SluiceError, wasUp: boolean): void;
 }
 
@@ -102,22 +102,18 @@ export class Link {
       await new Promise<void>((resolve) => {
         const client = connect(url, this.#clientOptions());
         this.#client = client;
-        client.on('error', (e) => {
-          error ??= e;
-        });
-        client.on('disconnect', (packet) => {
-          error ??= new Error(`the broker ended the connection (reason ${packet.reasonCode ?? 0})`);
-        });
+        const fail = (reason: unknown) => {
+          error ??= reason;
+          client.stream.destroy(); // mqtt.js does not hang up after every error it reports
+        };
+        client.on('error', fail);
+        client.on('disconnect', ({ reasonCode = 0 }) =>
+          fail(new Error(`the broker ended the connection (reason ${reasonCode})`)),
+        );
         client.once('connect', (connack) => {
           upSince = performance.now();
           unbuffer(client);
-          Promise.resolve(this.#handlers.connected(client, connack, url)).then(
-            () => this.#becameReady(client),
-            (e) => {
-              error = e;
-              client.stream.destroy();
-            },
-          );
+          this.#setUp(client, connack, url).then(() => this.#becameReady(client), fail);
         });
         client.once('close', () => resolve());
         this.#handlers.opened?.(client);
@@ -127,6 +123,20 @@ export class Link {
     }
     this.#over(this.#dropped ?? connectionFailure(error, url), upSince >= 0);
     return upSince < 0 ? -1 : performance.now() - upSince;
+  }
+
+  /** Subscribing and the like, within the same time as connecting. */
+  async #setUp(client: MqttClient, connack: IConnackPacket, url: string): Promise<void> {
+    const done = new AbortController();
+    const { connectTimeout } = this.#options;
+    const late = this.#clock.sleep(connectTimeout, done.signal).then(() => {
+      if (!done.signal.aborted) throw new Error(`the broker did not answer within ${connectTimeout} ms`);
+    });
+    try {
+      await Promise.race([this.#handlers.connected(client, connack, url), late]);
+    } finally {
+      done.abort();
+    }
   }
 
   #becameReady(client: MqttClient): void {
@@ -140,7 +150,7 @@ export class Link {
     this.#client = null;
     this.#ready = false;
     this.#dropped = null;
-    this.#failure = reason;
+    this.#failure = this.#renewing ? null : reason;
     this.#handlers.lost(reason, wasUp);
     client?.end(true); // stops its timers
   }

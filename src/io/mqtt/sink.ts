@@ -20,6 +20,8 @@ import { propertiesOf } from './properties.ts';
 
 /** Written and not yet taken by the kernel, at most (and one message). */
 const SOCKET_BYTES = 1024 * 1024;
+/** Sent and not confirmed, at most (and one message): mqtt.js keeps a copy of each. */
+const IN_FLIGHT_BYTES = 16 * 1024 * 1024;
 /** Fixed header, topic length, packet id, properties: what a message needs besides its contents. */
 const PACKET_OVERHEAD = 32;
 
@@ -40,6 +42,7 @@ interface Connection {
   readonly url: string;
   readonly window: number;
   inFlight: number;
+  inFlightBytes: number;
 }
 
 export class MqttSink implements Sink {
@@ -133,7 +136,8 @@ export class MqttSink implements Sink {
     const { receiveMaximum = 65_535, maximumPacketSize = maxMessageSize } = connack.properties ?? {};
     if (birth) await client.publishAsync(birth.topic, birth.payload, { qos: 1, retain: birth.retain });
     this.#maxBytes = Math.min(maxMessageSize, maximumPacketSize);
-    this.#connection = { client, url, window: Math.min(maxInFlight, receiveMaximum), inFlight: 0 };
+    const window = Math.min(maxInFlight, receiveMaximum);
+    this.#connection = { client, url, window, inFlight: 0, inFlightBytes: 0 };
     client.stream.on('drain', () => this.#pump());
     this.#progressAt = this.#context.clock.now();
     this.#context.telemetry.count('sink_connected', { sink: this.name }, 1, { broker: hostOf(url) });
@@ -147,7 +151,7 @@ export class MqttSink implements Sink {
     this.#renewing = null;
     for (const job of [...this.#jobs])
       if (!planned || job.next > job.confirmed) this.#finish(job, reason);
-    if (wasUp && !this.#closed)
+    if (wasUp && !planned && !this.#closed)
       this.#context.telemetry.count('sink_lost', { sink: this.name }, 1, { reason: reason.message });
   }
 
@@ -184,7 +188,8 @@ export class MqttSink implements Sink {
     while (this.#unsent.length > 0) {
       const job = this.#unsent[0];
       while (job.next < job.batch.length) {
-        if (connection.inFlight >= connection.window || stream.writableLength > SOCKET_BYTES) return;
+        const full = connection.inFlight >= connection.window || connection.inFlightBytes > IN_FLIGHT_BYTES;
+        if (full || stream.writableLength > SOCKET_BYTES) return;
         this.#send(connection, job, job.batch[job.next++]);
       }
       if (this.#unsent[0] === job) this.#unsent.shift();
@@ -204,10 +209,12 @@ export class MqttSink implements Sink {
       return;
     }
     connection.inFlight += 1;
+    connection.inFlightBytes += bytes.length;
     client.publish(topic, bytes, options, (error) => {
       // Only the broker gives a reason code; any other error is the end of the connection, which `lost` settles.
       if (connection !== this.#connection || (error && !hasReasonCode(error))) return;
       connection.inFlight -= 1;
+      connection.inFlightBytes -= bytes.length;
       this.#confirmed(job, error ? publishFailure(error, topic, url) : null);
     });
   }

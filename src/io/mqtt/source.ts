@@ -15,6 +15,7 @@ import { SluiceError } from '../../errors.ts';
 import { Certificates } from '../tls.ts';
 import { HeldAcks } from './acks.ts';
 import { Credit } from './credit.ts';
+import { MqttDelivery } from './delivery.ts';
 import { connectionFailure, hostOf } from './failure.ts';
 import { Link } from './link.ts';
 import type { MqttSourceOptions } from './options.ts';
@@ -36,42 +37,6 @@ interface Waiting {
   readonly packet: IPublishPacket;
   readonly acks: HeldAcks;
   readonly next: () => void;
-}
-
-class MqttDelivery implements Delivery {
-  readonly message: Message;
-  readonly acks: HeldAcks;
-  /** 0 for QoS 0, which nobody acknowledges. */
-  readonly packetId: number;
-  readonly seq: number;
-  /** How often it was handed out before. */
-  readonly tries: number;
-  readonly #settled: (delivery: MqttDelivery, outcome: Outcome) => void;
-  #open = true;
-
-  constructor(
-    message: Message,
-    place: {
-      readonly acks: HeldAcks;
-      readonly packetId: number;
-      readonly seq: number;
-      readonly tries: number;
-    },
-    settled: (delivery: MqttDelivery, outcome: Outcome) => void,
-  ) {
-    this.message = message;
-    this.acks = place.acks;
-    this.packetId = place.packetId;
-    this.seq = place.seq;
-    this.tries = place.tries;
-    this.#settled = settled;
-  }
-
-  settle(outcome: Outcome): void {
-    if (!this.#open) return;
-    this.#open = false;
-    this.#settled(this, outcome);
-  }
 }
 
 export class MqttSource implements Source {
@@ -182,25 +147,33 @@ export class MqttSource implements Source {
   }
 
   async #connected(client: MqttClient, connack: IConnackPacket, url: string): Promise<void> {
-    // Subscribing again would make the broker send its retained messages again.
-    if (!this.#subscribed || !connack.sessionPresent) await this.#subscribe(client, url);
-    this.#subscribed = true;
+    // Subscribing again could make the broker send its retained messages again.
+    if (!this.#subscribed || !connack.sessionPresent) {
+      const subscribed = this.#subscribe(client, url);
+      // A session that was kept is subscribed already (the topics may have changed), and its backlog may
+      // use up the credit, behind which SUBACK would wait for whoever waits for us to be healthy.
+      if (!connack.sessionPresent) await subscribed;
+      else subscribed.catch((reason) => this.#client === client && this.#link.drop(reason));
+    }
     this.#context.telemetry.count('source_connected', { source: this.name }, 1, { broker: hostOf(url) });
   }
 
   async #subscribe(client: MqttClient, url: string): Promise<void> {
-    const { topics, qos } = this.#options;
+    const { topics, qos, version } = this.#options;
     try {
-      await client.subscribeAsync([...topics], { qos });
+      // rh 1: retained messages only for a subscription that is new (MQTT 5, 3.8.3.1).
+      await client.subscribeAsync([...topics], version === 5 ? { qos, rh: 1 } : { qos });
+      this.#subscribed = true;
     } catch (error) {
-      const { code, message } = error as { code?: number; message: string };
-      const text = `${hostOf(url)}: the subscription to ${topics.join(', ')} failed: ${message}`;
-      if (code === undefined && !/^Subscribe error/.test(message)) throw connectionFailure(error, url);
+      const { message } = error as Error;
+      if (!message.startsWith('Subscribe error')) throw connectionFailure(error, url);
+      const text = `${hostOf(url)} refused the subscription to ${topics.join(', ')}: ${message}`;
       throw new SluiceError('BROKER_AUTH', text, { cause: error });
     }
   }
 
   #lost(reason: SluiceError, wasUp: boolean): void {
+    const planned = this.#renewing !== null || this.#stop.signal.aborted;
     this.#acks?.forget();
     this.#acks = null;
     this.#client = null;
@@ -209,11 +182,11 @@ export class MqttSource implements Source {
     this.#renewing?.();
     this.#renewing = null;
     // What nobody has seen yet comes again. QoS 0 does not, so it stays.
-    const kept = this.#queue.filter((delivery) => delivery.packetId === 0);
-    for (const delivery of this.#queue) if (delivery.packetId !== 0) this.#give(delivery);
-    this.#queue = kept;
+    const again = this.#queue.filter((delivery) => delivery.acknowledged);
+    this.#queue = this.#queue.filter((delivery) => !delivery.acknowledged);
+    for (const delivery of again) this.#give(delivery);
     this.#wake?.();
-    if (wasUp && !this.#stop.signal.aborted)
+    if (wasUp && !planned)
       this.#context.telemetry.count('source_lost', { source: this.name }, 1, { reason: reason.message });
   }
 
@@ -251,7 +224,7 @@ export class MqttSource implements Source {
     };
     this.#credit.take(message.payload.length);
     const seq = packetId === 0 ? -1 : acks.hold(packetId);
-    this.#queue.push(new MqttDelivery(message, { acks, packetId, seq, tries: 0 }, this.#onSettled));
+    this.#queue.push(new MqttDelivery(message, { acks, packetId, seq }, 0, this.#onSettled));
     this.#wake?.();
   }
 
@@ -301,13 +274,14 @@ export class MqttSource implements Source {
   }
 
   #settle(delivery: MqttDelivery, outcome: Outcome): void {
-    if (outcome === 'retry' && (delivery.acks.alive || delivery.packetId === 0)) {
+    const { acks, packetId, seq } = delivery.place;
+    if (outcome === 'retry' && (acks.alive || !delivery.acknowledged)) {
       void this.#retry(delivery);
       return;
     }
-    if (outcome === 'done' && delivery.packetId !== 0) {
-      if (delivery.tries === 0) delivery.acks.done(delivery.seq);
-      else delivery.acks.late(delivery.packetId);
+    if (outcome === 'done' && delivery.acknowledged) {
+      if (delivery.tries === 0) acks.done(seq);
+      else acks.late(packetId);
     }
     this.#give(delivery);
   }
@@ -320,14 +294,13 @@ export class MqttSource implements Source {
 
   /** Hands a message out again after a while; it keeps its credit and its PUBACK stays owed. */
   async #retry(delivery: MqttDelivery): Promise<void> {
-    const { acks, packetId, seq, message } = delivery;
-    const tries = delivery.tries + 1;
-    if (packetId !== 0 && delivery.tries === 0) acks.skip(seq);
-    const wait = Math.min(MAX_RETRY_MS, this.#options.retryAfter * 2 ** Math.min(delivery.tries, 20));
+    const { message, place, tries } = delivery;
+    if (delivery.acknowledged && tries === 0) place.acks.skip(place.seq);
+    const wait = Math.min(MAX_RETRY_MS, this.#options.retryAfter * 2 ** Math.min(tries, 20));
     await this.#context.clock.sleep(wait, this.#stop.signal);
-    if (this.#stop.signal.aborted || (packetId !== 0 && !acks.alive)) this.#give(delivery);
+    if (this.#stop.signal.aborted || (delivery.acknowledged && !place.acks.alive)) this.#give(delivery);
     else {
-      this.#queue.push(new MqttDelivery(message, { acks, packetId, seq, tries }, this.#onSettled));
+      this.#queue.push(new MqttDelivery(message, place, tries + 1, this.#onSettled));
       this.#wake?.();
     }
   }

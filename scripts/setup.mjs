@@ -1,0 +1,174 @@
+/**
+ * Brings a clone to where it can run: dependencies installed, native addon built, TypeScript compiled; each only
+ * when its inputs changed since it last succeeded (a stamp per step in `.cache/stamps/`). When nothing changed it costs
+ * some milliseconds. Checks the tools a step needs just before that step, and names the command that
+ * installs a missing one. Two set-ups at once wait for each other.
+ */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { Failure, readText, root, say, step } from './terminal.mjs';
+
+const NODE = [20, 19];
+const CMAKE = [3, 22];
+const stamps = path.join(root, '.cache', 'stamps');
+const inRoot = (...parts) => path.join(root, ...parts);
+
+/** Everything `start` and `test` need. */
+export async function setup() {
+  checkNode();
+  const release = await lock();
+  try {
+    await installDependencies();
+    await buildAddon();
+    await compileTypeScript();
+  } finally {
+    release();
+  }
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major > NODE[0] || (major === NODE[0] && minor >= NODE[1])) return;
+  throw new Failure(
+    `Node ${process.versions.node} is too old: ${NODE.join('.')} or later is needed.`,
+    'curl -fsSL https://deb.nodesource.com/setup_20.x | bash - && apt-get install -y nodejs',
+  );
+}
+
+// ---------------------------------------------------------------- stamps
+
+/** Names, sizes and times of all files under the given paths: changes whenever a build could. */
+function fingerprint(paths, { except = [], salt = '' } = {}) {
+  const hash = createHash('sha256').update(salt);
+  const visit = (file) => {
+    const stat = statSync(file, { throwIfNoEntry: false });
+    if (!stat || except.includes(path.relative(root, file))) return;
+    if (!stat.isDirectory()) hash.update(`${path.relative(root, file)} ${stat.size} ${stat.mtimeMs}\n`);
+    else for (const name of readdirSync(file).sort()) visit(path.join(file, name));
+  };
+  for (const name of paths) visit(inRoot(name));
+  return hash.digest('hex');
+}
+
+const stampOf = (name) => readText(path.join(stamps, name));
+
+function stamp(name, value) {
+  mkdirSync(stamps, { recursive: true });
+  writeFileSync(path.join(stamps, name), value);
+}
+
+/** One set-up at a time; the lock of a process that is gone is taken over. */
+async function lock() {
+  const file = inRoot('.cache', 'setup.lock');
+  mkdirSync(path.dirname(file), { recursive: true });
+  for (let told = false; ; ) {
+    try {
+      writeFileSync(file, String(process.pid), { flag: 'wx' });
+      return () => rmSync(file, { force: true });
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+      const owner = Number(readText(file));
+      if (owner && !alive(owner)) rmSync(file, { force: true });
+      else {
+        if (!told) say('another set-up is under way; waiting for it');
+        told = true;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    }
+  }
+}
+
+function alive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
+// ---------------------------------------------------------------- steps
+
+async function installDependencies() {
+  const wanted = createHash('sha256')
+    .update(readText(inRoot('package-lock.json')))
+    .digest('hex');
+  const installed = inRoot('node_modules', '.package-lock.json');
+  if (existsSync(installed)) {
+    if (stampOf('dependencies') === wanted) return;
+    // Installed by hand since the lock last changed: take it as it is.
+    const newer = statSync(installed).mtimeMs >= statSync(inRoot('package-lock.json')).mtimeMs;
+    if (stampOf('dependencies') === null && newer) return stamp('dependencies', wanted);
+  }
+  const npm = process.env.npm_execpath;
+  const [program, args] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
+  const options = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+  await step('dependencies', 'installing dependencies', 'dependencies installed', program, [
+    ...args,
+    ...options,
+  ]);
+  stamp('dependencies', wanted);
+}
+
+async function buildAddon() {
+  const inputs = ['native/core', 'native/cpu', 'native/cuda', 'native/node', 'CMakeLists.txt'];
+  const salt = [process.platform, process.arch, process.env.CXX ?? '', stampOf('dependencies')].join(' ');
+  const wanted = fingerprint(inputs, { salt });
+  const output = inRoot('build', 'Release', 'sluice.node');
+  if (existsSync(output) && stampOf('addon') === wanted) return;
+  checkCompiler();
+  const cmakeJs = inRoot('node_modules', '.bin', 'cmake-js');
+  await step('addon', 'building the native addon', 'native addon built', cmakeJs, [
+    'compile',
+    '--out',
+    'build',
+  ]);
+  if (!existsSync(output))
+    throw new Failure('cmake-js succeeded, but build/Release/sluice.node is not there');
+  stamp('addon', wanted);
+}
+
+async function compileTypeScript() {
+  const wanted = fingerprint(['src', 'firmware-sim', 'bench', 'test', 'scripts/servers', 'tsconfig.json'], {
+    except: ['bench/results'],
+    salt: stampOf('dependencies') ?? '',
+  });
+  if (existsSync(inRoot('dist', 'src', 'main.js')) && stampOf('typescript') === wanted) return;
+  const tsc = inRoot('node_modules', '.bin', 'tsc');
+  await step('typescript', 'compiling TypeScript', 'TypeScript compiled', tsc, ['-p', '.']);
+  stamp('typescript', wanted);
+}
+
+// ---------------------------------------------------------------- tools
+
+/** The output of a program, or null where it cannot be run. */
+function ask(program, args, input) {
+  try {
+    return execFileSync(program, args, { encoding: 'utf8', input, stdio: ['pipe', 'pipe', 'ignore'] });
+  } catch {
+    return null;
+  }
+}
+
+function checkCompiler() {
+  const missing = [];
+  const probe =
+    '#include <bit>\n#include <concepts>\n#include <span>\nint main() { return std::popcount(0u); }\n';
+  const compilers = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
+  const works = (cxx) => ask(cxx, ['-std=c++20', '-fsyntax-only', '-x', 'c++', '-'], probe) !== null;
+  if (!compilers.some(works)) missing.push(['a C++20 compiler', 'g++']);
+  const cmake = /version (\d+)\.(\d+)/.exec(ask('cmake', ['--version']) ?? '');
+  const [major, minor] = (cmake ?? []).slice(1).map(Number);
+  if (!cmake || major < CMAKE[0] || (major === CMAKE[0] && minor < CMAKE[1]))
+    missing.push([`CMake ${CMAKE.join('.')} or later`, 'cmake']);
+  if (ask('ninja', ['--version']) === null && ask('make', ['--version']) === null)
+    missing.push(['ninja or make', 'ninja-build']);
+  if (missing.length === 0) return;
+  const names = missing.map(([name]) => name).join(' and ');
+  throw new Failure(
+    `The native addon must be built, but ${names} is missing.`,
+    `apt-get install -y ${missing.map(([, debian]) => debian).join(' ')}`,
+  );
+}

@@ -1,0 +1,203 @@
+/**
+ * `sluice tap`: verdicts, feedback, drift, dead letters and metrics as they pass on the broker, one line each.
+ * An onlooker only: it confirms nothing, keeps nothing and may be started and stopped at any time; on
+ * MQTT it misses what passes faster than the terminal takes it. Addresses are masked unless --show.
+ */
+import { systemClock } from '../clock.ts';
+import { loadConfig } from '../config.ts';
+import type { IoContext } from '../contract.ts';
+import { isoTime } from '../envelope.ts';
+import { SluiceError } from '../errors.ts';
+import { Telemetry } from '../telemetry.ts';
+import { duration } from '../units.ts';
+import { type Happening, type Kind, kinds, maskData, readHappenings } from './tap/happening.ts';
+import { lineOf } from './tap/lines.ts';
+import { type Tap, tapConfig, tapUrl } from './tap/listen.ts';
+import { collect, type DefineVerb, type Terminal } from './terminal.ts';
+
+interface TapOptions {
+  readonly config?: string;
+  readonly set: readonly string[];
+  readonly url?: string;
+  readonly mqttVersion: string;
+  readonly task?: string;
+  readonly what: string;
+  readonly json?: true;
+  readonly show?: true;
+  readonly limit?: string;
+  readonly for?: string;
+}
+
+export const define: DefineVerb = (command, terminal) => {
+  command
+    .option('-c, --config <file>', 'listen on the brokers of this configuration')
+    .option('--set <path=value>', 'override one option of it (repeatable)', collect, [])
+    .option('--url <url>', 'or listen on this MQTT broker, for every site')
+    .option('--mqtt-version <n>', 'with --url: 5, or 4 for MQTT 3.1.1', '5')
+    .option('--task <name>', 'only this task')
+    .option('--what <kinds>', `any of ${kinds.join(',')}`, kinds.join(','))
+    .option('--json', 'one JSON object a line instead of text')
+    .option('--show', 'do not mask addresses and payloads')
+    .option('--limit <n>', 'stop after so many')
+    .option('--for <time>', 'stop after this time, such as 30s')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  sluice tap -c sluice.yaml --what drift,dead\n  sluice tap --url mqtt://127.0.0.1:1883 --task spam --json\n\nTimes are UTC. Ctrl-C stops. NO_COLOR switches colours off.',
+    )
+    .action((options: TapOptions) => tap(options, terminal));
+};
+
+/** How long the brokers may take to be there. */
+const CONNECT_MS = 10_000;
+const POLL_MS = 20;
+
+async function tap(options: TapOptions, terminal: Terminal): Promise<void> {
+  const what = kindsOf(options.what);
+  const limit = options.limit === undefined ? Number.POSITIVE_INFINITY : countOf(options.limit);
+  const time = options.for === undefined ? null : timeOf(options.for);
+  const { taps, show } = open(options, what, terminal);
+  const stop = new AbortController();
+  let interrupted = false;
+  const interrupt = () => {
+    interrupted = true;
+    stop.abort();
+  };
+  // `sluice tap | head` ends when head does.
+  const closed = () => stop.abort();
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  terminal.stdout.on('error', closed);
+  try {
+    const write = writer(options, show, terminal, stop, limit);
+    const reading = taps.map((one) => follow(one, write, stop.signal));
+    await connected(taps, stop.signal);
+    if (time !== null) void systemClock.sleep(time, stop.signal).then(() => stop.abort());
+    await Promise.all(reading);
+  } finally {
+    stop.abort();
+    await Promise.all(taps.map(({ source }) => source.close()));
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    terminal.stdout.off('error', closed);
+  }
+  terminal.exitCode = interrupted ? 130 : 0;
+}
+
+function open(
+  options: TapOptions,
+  what: readonly Kind[],
+  terminal: Terminal,
+): { taps: Tap[]; show: boolean } {
+  if ((options.config === undefined) === (options.url === undefined))
+    throw new SluiceError('USAGE', 'name the broker: either -c FILE or --url URL');
+  if (!['4', '5'].includes(options.mqttVersion)) throw new SluiceError('USAGE', '--mqtt-version: 4 or 5');
+  const io = context();
+  if (options.url !== undefined) {
+    const version = options.mqttVersion === '4' ? 4 : 5;
+    return { taps: [tapUrl(options.url, what, options.task, version, io)], show: options.show === true };
+  }
+  const config = loadConfig(options.config!, { set: options.set, env: terminal.env });
+  return {
+    taps: tapConfig(config, what, options.task, io),
+    show: options.show === true || config.privacy.show,
+  };
+}
+
+/** An onlooker holds little: what it cannot print waits at the broker, or is dropped there. */
+function context(): IoContext {
+  const telemetry = new Telemetry({ level: 'silent' });
+  return {
+    site: 'tap',
+    clock: systemClock,
+    telemetry,
+    maxInFlight: 1_000,
+    maxInFlightBytes: 16 * 1024 * 1024,
+  };
+}
+
+async function connected(taps: readonly Tap[], signal: AbortSignal): Promise<void> {
+  const deadline = systemClock.now() + CONNECT_MS;
+  for (;;) {
+    const down = taps.map(({ source }) => source.health()).find((health) => !health.ok);
+    if (!down || down.ok || signal.aborted) return;
+    if (systemClock.now() > deadline)
+      throw new SluiceError('BROKER_UNREACHABLE', down.reason.replace(/^[A-Z_]+: /, ''));
+    await systemClock.sleep(POLL_MS, signal);
+  }
+}
+
+type Write = (happening: Happening) => Promise<void>;
+
+async function follow({ source, place }: Tap, write: Write, signal: AbortSignal): Promise<void> {
+  for await (const deliveries of source.read(signal)) {
+    for (const { message, settle } of deliveries.map((d) => ({
+      message: d.message,
+      settle: () => d.settle('done'),
+    }))) {
+      const where = place(message.topic);
+      if (where && !signal.aborted)
+        for (const happening of readHappenings(message, where)) await write(happening);
+      settle();
+    }
+  }
+}
+
+/** Prints, at the pace of whoever reads, until the limit is reached. */
+function writer(
+  options: TapOptions,
+  show: boolean,
+  terminal: Terminal,
+  stop: AbortController,
+  limit: number,
+): Write {
+  const { stdout, env } = terminal;
+  const colour = stdout.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb';
+  let taskWidth = 8;
+  let printed = 0;
+  return async (happening) => {
+    if (printed >= limit || stop.signal.aborted) return;
+    const shown = show ? happening : { ...happening, data: maskData(happening.data) as Happening['data'] };
+    taskWidth = Math.min(20, Math.max(taskWidth, happening.task.length));
+    const line = options.json ? JSON.stringify(jsonOf(shown)) : lineOf(shown, { colour, taskWidth });
+    printed += 1;
+    if (!stdout.write(`${line}\n`)) await drained(stdout, stop.signal);
+    if (printed >= limit) stop.abort();
+  };
+}
+
+const jsonOf = ({ kind, site, task, at, data }: Happening) => ({
+  kind,
+  site,
+  task,
+  at: isoTime(at),
+  data,
+});
+
+function drained(stream: NodeJS.WritableStream, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      stream.off('drain', done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    stream.once('drain', done);
+    signal.addEventListener('abort', done, { once: true });
+  });
+}
+
+function kindsOf(given: string): Kind[] {
+  return given.split(',').map((word) => {
+    const kind = kinds.find((name) => name === word.trim());
+    if (!kind) throw new SluiceError('USAGE', `--what: there are ${kinds.join(', ')}, not "${word.trim()}"`);
+    return kind;
+  });
+}
+
+function countOf(given: string): number {
+  if (/^[1-9]\d{0,8}$/.test(given)) return Number(given);
+  throw new SluiceError('USAGE', `--limit ${given}: write a whole number from 1`);
+}
+
+function timeOf(given: string): number {
+  const parsed = duration.safeParse(given);
+  if (!parsed.success) throw new SluiceError('USAGE', `--for: ${parsed.error.issues[0].message}`);
+  return parsed.data;
+}
