@@ -11,22 +11,12 @@ import type { Clock, Delivery, Message, Outgoing } from '../src/contract.ts';
 import { asSluiceError } from '../src/errors.ts';
 import { Telemetry } from '../src/telemetry.ts';
 import { readAnswers } from './answers.ts';
-import type { Feed, ReadingFeed } from './feeds.ts';
+import type { ReadingFeed } from './feeds.ts';
 import { identityOf } from './identity.ts';
-import { LabelDesk, type LabelPlan, usualLabels } from './labels.ts';
-import { Ledger, type TaskCounts } from './ledger.ts';
+import { Stream, type StreamCounts, type StreamOptions, TICK_MS } from './stream.ts';
 import { fineClock, type Wire } from './wire.ts';
 
-export interface StreamOptions {
-  /** The task of the gateway that judges this stream. */
-  readonly task: string;
-  readonly feed: Feed;
-  /** Messages a second; Infinity is as fast as the broker and `maxOpen` let it. */
-  readonly rate: number;
-  readonly labels?: Partial<LabelPlan>;
-  /** At most so many messages without an answer; default 100,000. */
-  readonly maxOpen?: number;
-}
+export type { StreamCounts, StreamOptions } from './stream.ts';
 
 export interface FleetOptions {
   readonly wire: Wire;
@@ -36,16 +26,6 @@ export interface FleetOptions {
   readonly telemetry?: Telemetry;
   /** Ends sending, as `drain` does, but without waiting. */
   readonly signal?: AbortSignal;
-}
-
-export interface StreamCounts extends TaskCounts {
-  readonly task: string;
-  /** Labels sent as feedback. */
-  readonly labelled: number;
-  /** Messages not made because the broker or the gateway was too slow. */
-  readonly skipped: number;
-  /** Whether the feed has come to its end (replay). */
-  readonly ended: boolean;
 }
 
 export interface FleetCounts {
@@ -77,64 +57,9 @@ export interface Fleet {
   stop(): Promise<void>;
 }
 
-/** How often streams send; short enough that no batch is a burst. */
-const TICK_MS = 5;
-/** Arrears that are made up; older ones are skipped. */
-const BURST_MS = 500;
-/** Published and not confirmed, at most, per stream. */
-const MAX_UNCONFIRMED = 8_192;
-/** At rate Infinity: messages a tick. */
-const FLAT_OUT = 256;
 const RETRY_MS = 250;
 const READY_POLL_MS = 20;
 const DRAIN_POLL_MS = 10;
-
-/** One stream: its feed, its books, its labels, its pace. */
-class Stream {
-  readonly options: StreamOptions;
-  readonly ledger: Ledger;
-  readonly desk: LabelDesk;
-  readonly maxOpen: number;
-  unconfirmed = 0;
-  labelled = 0;
-  skipped = 0;
-  ended = false;
-  #begin = Number.NaN;
-  #made = 0;
-
-  constructor(options: StreamOptions, seed: number) {
-    this.options = options;
-    this.maxOpen = options.maxOpen ?? 100_000;
-    this.ledger = new Ledger(options.feed.labels);
-    this.desk = new LabelDesk({ ...usualLabels, ...options.labels }, options.feed.labels, seed);
-  }
-
-  /** How many messages are to be made now. */
-  due(now: number): number {
-    const room = Math.min(this.maxOpen - this.ledger.open, MAX_UNCONFIRMED - this.unconfirmed);
-    if (this.ended || this.options.rate <= 0) return 0;
-    if (this.options.rate === Number.POSITIVE_INFINITY) return Math.max(0, Math.min(room, FLAT_OUT));
-    if (Number.isNaN(this.#begin)) this.#begin = now;
-    const perMs = this.options.rate / 1000;
-    let behind = Math.floor((now - this.#begin) * perMs) - this.#made;
-    const most = Math.max(1, Math.ceil(perMs * BURST_MS));
-    if (behind > most) {
-      this.skipped += behind - most;
-      this.#made += behind - most;
-      behind = most;
-    }
-    // Arrears come back at twice the pace, not at once.
-    const smooth = Math.max(1, Math.ceil(perMs * TICK_MS * 4));
-    const count = Math.max(0, Math.min(behind, room, smooth));
-    this.#made += count;
-    return count;
-  }
-
-  counts(): StreamCounts {
-    const { labelled, skipped, ended } = this;
-    return { task: this.options.task, ...this.ledger.counts(), labelled, skipped, ended };
-  }
-}
 
 class RunningFleet implements Fleet {
   readonly finished: Promise<void>;

@@ -44,7 +44,7 @@ export function summaryLines(summary: FleetSummary): string[] {
       whole(t.duplicates),
       whole(t.labelled),
       percent(t.accuracy),
-      `${p.p50} / ${p.p95} / ${p.p99}`,
+      t.verdicts + t.deadLetters > 0 ? `${p.p50} / ${p.p95} / ${p.p99}` : '–',
     ];
   });
   const head = ['task', 'sent', 'verdicts', 'dead', 'duplicates', 'labels', 'accuracy', 'ms p50 / p95 / p99'];

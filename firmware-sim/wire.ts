@@ -87,21 +87,29 @@ export function overMqtt(url: string, options: WireOptions & { readonly version?
   };
 }
 
-/** Kafka: topics `plant.telemetry` and `mail.inbound`, keyed by device and mailbox. */
-export function overKafka(brokers: readonly string[], options: WireOptions): Wire {
+const KAFKA_INPUTS = { reading: 'plant.telemetry', mail: 'mail.inbound' };
+
+/**
+ * Kafka: topics `plant.telemetry` and `mail.inbound` (or `inputs`), keyed by device and mailbox. Topics that are
+ * missing are made: otherwise simulator and gateway would wait for each other's first message.
+ */
+export function overKafka(
+  brokers: readonly string[],
+  options: WireOptions & { readonly inputs?: Readonly<Record<'reading' | 'mail', string>> },
+): Wire {
   const { kafka } = transports;
   const outward = sinkSide(kafka);
   const context = contextOf(options);
   const topic = (task: string, what: string): string => outward.topic(options.site, task, what);
   const topics = options.tasks.flatMap((task) => ANSWERS.map((what) => topic(task, what)));
-  const sink = outward.options.parse({ brokers });
+  const sink = outward.options.parse({ brokers, createTopics: true });
   const group = options.session ?? `sluice-sim-${options.site}`;
-  const source = kafka.source.options.parse({ brokers, topics, group });
+  const source = kafka.source.options.parse({ brokers, topics, group, createTopics: true });
   return {
     sink: outward.open('simulator', sink, context),
     answers: kafka.source.open('simulator-answers', source, context),
     topic,
-    address: (kind, name) => ({ topic: kind === 'mail' ? 'mail.inbound' : 'plant.telemetry', key: name }),
+    address: (kind, name) => ({ topic: (options.inputs ?? KAFKA_INPUTS)[kind], key: name }),
     headers: true,
   };
 }

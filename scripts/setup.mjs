@@ -8,7 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { Failure, readText, root, say, step } from './terminal.mjs';
+import { Failure, quietly, readText, root, say, seconds, step, tail } from './terminal.mjs';
 
 const NODE = [20, 19];
 const CMAKE = [3, 22];
@@ -102,14 +102,42 @@ async function installDependencies() {
     const newer = statSync(installed).mtimeMs >= statSync(inRoot('package-lock.json')).mtimeMs;
     if (stampOf('dependencies') === null && newer) return stamp('dependencies', wanted);
   }
-  const npm = process.env.npm_execpath;
-  const [program, args] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  const options = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
-  await step('dependencies', 'installing dependencies', 'dependencies installed', program, [
-    ...args,
-    ...options,
-  ]);
+  const since = performance.now();
+  const { code, output } = await npm('ci');
+  if (code !== 0) {
+    // A registry without the packages of other platforms makes `npm ci` call a good lock file out of step. A plain
+    // install keeps to the lock as well, and what came is compared with it.
+    const again = output.includes('EUSAGE') ? await npm('install', '--no-save') : { code, output };
+    if (again.code !== 0)
+      throw new Failure(
+        `installing dependencies failed (.cache/logs/dependencies.log):\n${tail(again.output)}`,
+      );
+    compareWithLock();
+  }
+  say(`dependencies installed in ${seconds(since)}`);
   stamp('dependencies', wanted);
+}
+
+function npm(...args) {
+  const cli = process.env.npm_execpath;
+  const [program, first] = cli?.endsWith('.js') ? [process.execPath, [cli]] : ['npm', []];
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
+  if (process.stderr.isTTY) say('installing dependencies …');
+  return quietly('dependencies', program, [...first, ...args, ...quiet]);
+}
+
+/** Every package that must be there has the version and the digest of the lock file, and nothing else is there. */
+function compareWithLock() {
+  const packagesOf = (...parts) => JSON.parse(readText(inRoot(...parts)) ?? '{}').packages ?? {};
+  const locked = packagesOf('package-lock.json');
+  const found = packagesOf('node_modules', '.package-lock.json');
+  const differs = [...new Set([...Object.keys(locked), ...Object.keys(found)])].filter((name) => {
+    const [want, have] = [locked[name], found[name]];
+    if (name === '' || (want?.optional && !have) || (have?.optional && !want)) return false;
+    return want?.version !== have?.version || want?.integrity !== have?.integrity;
+  });
+  if (differs.length > 0)
+    throw new Failure(`what npm installed is not what package-lock.json says: ${differs.join(', ')}`);
 }
 
 async function buildAddon() {

@@ -35,7 +35,10 @@ constexpr double kNoError = 1e-7;
 /** Standardised dense values are cut here: one broken sensor must not drown the others. */
 constexpr double kMaxDeviations = 8.0;
 /** How many positions ahead records are fetched: about the latency of memory. */
-constexpr uint64_t kAhead = 48;
+#ifndef KA
+#define KA 48
+#endif
+constexpr uint64_t kAhead = KA;
 
 /** The numbers of a model that the inner loops use. */
 struct Rates {

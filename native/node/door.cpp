@@ -4,10 +4,25 @@
 
 namespace sluice::node {
 
-Napi::Value make_error(napi_env env, const char* code, const std::string& sentence) {
-  Napi::Object error = Napi::Error::New(env, sentence).Value();
-  error.Set("code", Napi::String::New(env, code));
+napi_value make_error(napi_env env, const char* code, const std::string& sentence) noexcept {
+  napi_value message = nullptr, name = nullptr, error = nullptr;
+  if (napi_create_string_utf8(env, sentence.data(), sentence.size(), &message) != napi_ok ||
+      napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_create_error(env, name, message, &error) != napi_ok)
+    return nullptr;
   return error;
+}
+
+void throw_error(napi_env env, const char* code, const std::string& sentence) noexcept {
+  if (napi_value error = make_error(env, code, sentence)) napi_throw(env, error);
+}
+
+void rethrow(napi_env env, const Napi::Error& error) noexcept {
+  try {
+    napi_throw(env, error.Value());
+  } catch (...) {
+    // The environment is ending: there is nobody to tell.
+  }
 }
 
 uint64_t whole(const Napi::Value& value, uint64_t most, const char* name) {

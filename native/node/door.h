@@ -15,26 +15,34 @@
 
 namespace sluice::node {
 
-/** A JS Error with `code`. */
-Napi::Value make_error(napi_env env, const char* code, const std::string& sentence);
+/** A JS Error with `code`; null where the environment is ending and makes no objects any more. */
+napi_value make_error(napi_env env, const char* code, const std::string& sentence) noexcept;
 
-/** Runs `body`; a Failure or anything else of C++ becomes a thrown JS error, never more. */
+/** Throws it in JS, unless the environment is ending. */
+void throw_error(napi_env env, const char* code, const std::string& sentence) noexcept;
+void rethrow(napi_env env, const Napi::Error& error) noexcept;
+
+/**
+ * Runs `body`; whatever C++ throws becomes a thrown JS error, and nothing passes this door. A worker may be
+ * terminated in the middle of a call: then every use of JS fails, throwing included, and that must not
+ * end the process.
+ */
 template <typename Body>
-Napi::Value guarded(napi_env env, Body body) {
-  const auto fail = [env](const char* code, const std::string& sentence) -> Napi::Value {
-    throw Napi::Error(env, make_error(env, code, sentence));
-  };
+Napi::Value guarded(napi_env env, Body body) noexcept {
   try {
     return body();
   } catch (const Failure& failure) {
-    return fail(failure.code(), failure.what());
-  } catch (const Napi::Error&) {
-    throw;
+    throw_error(env, failure.code(), failure.what());
+  } catch (const Napi::Error& error) {
+    rethrow(env, error);
   } catch (const std::bad_alloc&) {
-    return fail("MODEL_MEMORY", "there is not enough memory");
+    throw_error(env, "MODEL_MEMORY", "there is not enough memory");
   } catch (const std::exception& error) {
-    return fail("INTERNAL", error.what());
+    throw_error(env, "INTERNAL", error.what());
+  } catch (...) {
+    throw_error(env, "INTERNAL", "an unknown exception");
   }
+  return {};
 }
 
 /** A whole number in [0, most], or a Failure MODEL_INPUT that names it. */

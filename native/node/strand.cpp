@@ -145,10 +145,11 @@ void Strand::settle(Job& job) {
       job.sentence_ = "there is not enough memory for the result";
     }
   }
+  // Where the environment is ending these fail, and nobody waits for the promise.
   if (value)
     napi_resolve_deferred(env_, job.deferred_, value);
-  else
-    napi_reject_deferred(env_, job.deferred_, make_error(env_, job.code_, job.sentence_));
+  else if (napi_value error = make_error(env_, job.code_, job.sentence_))
+    napi_reject_deferred(env_, job.deferred_, error);
   let_go();
 }
 

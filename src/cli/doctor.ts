@@ -52,7 +52,7 @@ async function doctor(options: DoctorOptions, terminal: Terminal): Promise<void>
     terminal,
     bad.length === 0
       ? 'nothing here keeps Sluice from its work'
-      : `${bad.length} to mend: ${bad.map((f) => f.name).join(', ')}`,
+      : `${bad.length} to mend: ${[...new Set(bad.map((f) => f.name))].join(', ')}`,
   );
 }
 

@@ -30,6 +30,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import('./decode.ts'),
   },
   evaluate: { summary: 'test a task on data', load: () => import('./evaluate.ts') },
+  tap: { summary: 'verdicts, feedback and metrics as they pass the broker', load: () => import('./tap.ts') },
   doctor: {
     summary: 'what was found here: backend, brokers, store, clock',
     load: () => import('./doctor.ts'),

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references to the environment are what this file is about
 /**
  * YAML 1.2 text to a tree with places. Promises: one document, keys are plain text and unique,
  * environment references are replaced in scalars only. Refuses tags, merge keys, `__proto__`,

@@ -12,15 +12,8 @@ import type { Decoder, Event, MailBody, MailText, Message } from '../contract.ts
 import { SluiceError } from '../errors.ts';
 import { byteSize } from '../units.ts';
 import { asBuffer, base64Size, decodeBase64, decodeQuotedPrintable, decodeText } from './charset.ts';
-import {
-  type HeaderBudget,
-  type HeaderField,
-  isMailboxLine,
-  lineEnd,
-  type Parameterised,
-  parseParameters,
-  readHeaders,
-} from './headers.ts';
+import { delimiterOf, type Entity, entityOf, refuseBinary, skipBlankLines } from './entity.ts';
+import { type HeaderBudget, type HeaderField, isMailboxLine, lineEnd, readHeaders } from './headers.ts';
 import { type Link, plainLinks, readHtml } from './html.ts';
 import { deviceOf, deviceOptions, identify, sha256 } from './identity.ts';
 
@@ -96,20 +89,6 @@ export function readMail(payload: Uint8Array, options: MimeOptions): MailBody {
   };
 }
 
-function skipBlankLines(bytes: Buffer, from: number): number {
-  let at = from;
-  while (at < bytes.length && (bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x20)) at += 1;
-  return at;
-}
-
-/** One entity whose body is being read. A container waits on the stack until its boundary closes it. */
-interface Entity {
-  readonly type: Parameterised;
-  readonly encoding: string;
-  readonly disposition: Parameterised;
-  readonly body: number;
-}
-
 interface Container {
   /** `--boundary` as bytes; empty for message/rfc822, which ends with its parent. */
   readonly delimiter: Buffer;
@@ -120,7 +99,6 @@ interface Container {
 
 const DASHES = Buffer.from('\n--');
 const MAX_LINKS = 1_000;
-const NO_PARAMETERS: Parameterised = { value: '', parameters: new Map() };
 
 class MailReader {
   readonly #bytes: Buffer;
@@ -283,64 +261,6 @@ function skipMailboxLine(bytes: Buffer, at: number): number {
 function lineBreakBefore(bytes: Buffer, at: number): number {
   if (at > 0 && bytes[at - 1] === 0x0a) return at > 1 && bytes[at - 2] === 0x0d ? at - 2 : at - 1;
   return at;
-}
-
-function entityOf(fields: readonly HeaderField[], body: number, defaultType: string): Entity {
-  let type = '';
-  let encoding = '';
-  let disposition = '';
-  for (const [name, value] of fields) {
-    if (!name.startsWith('content-')) continue;
-    if (name === 'content-type') type ||= value;
-    else if (name === 'content-transfer-encoding') encoding ||= value;
-    else if (name === 'content-disposition') disposition ||= value;
-  }
-  const parsed = type === '' ? NO_PARAMETERS : parseParameters(type);
-  // RFC 2045 5.2: what is no type/subtype is text/plain.
-  const valid = /^[^\s/]+\/[^\s/]+$/.test(parsed.value);
-  return {
-    type: valid ? parsed : { value: type === '' ? defaultType : 'text/plain', parameters: parsed.parameters },
-    encoding: /^[^\s;(]*/.exec(encoding.toLowerCase())?.[0] ?? '',
-    disposition: disposition === '' ? NO_PARAMETERS : parseParameters(disposition),
-    body,
-  };
-}
-
-/** RFC 2046 allows 70 characters; broken mailers write more. */
-const MAX_BOUNDARY = 256;
-
-/** `--boundary` of a container, empty for an attached message, null for a leaf. */
-function delimiterOf(entity: Entity, bytes: Buffer): Buffer | null {
-  const type = entity.type.value;
-  const isEncoded = entity.encoding === 'base64' || entity.encoding === 'quoted-printable';
-  if (type === 'message/rfc822') return isEncoded ? null : Buffer.alloc(0);
-  if (!type.startsWith('multipart/')) return null;
-  const boundary = entity.type.parameters.get('boundary') ?? guessBoundary(bytes, entity.body);
-  if (boundary === '' || boundary.length > MAX_BOUNDARY) return null;
-  return Buffer.from(`--${boundary}`, 'utf8');
-}
-
-/** A multipart that does not name its boundary: a body that begins with `--something` shows it. */
-function guessBoundary(bytes: Buffer, at: number): string {
-  const begin = skipBlankLines(bytes, at);
-  if (bytes[begin] !== 0x2d || bytes[begin + 1] !== 0x2d) return '';
-  const line = bytes.toString('latin1', begin + 2, begin + 2 + MAX_BOUNDARY);
-  return /^[^\r\n]*/.exec(line)?.[0].trimEnd() ?? '';
-}
-
-const SAMPLE = 4_096;
-
-/** Bytes without any header line must at least look like text. */
-function refuseBinary(bytes: Buffer, at: number): void {
-  const end = Math.min(bytes.length, at + SAMPLE);
-  let controls = 0;
-  for (let i = at; i < end; i += 1) {
-    const byte = bytes[i];
-    if (byte === 0) controls = end;
-    if ((byte < 0x20 && (byte < 0x09 || byte > 0x0d) && byte !== 0x1b) || byte === 0x7f) controls += 1;
-  }
-  if (controls * 50 > end - at)
-    throw new SluiceError('DECODE_MAIL', 'no header line, and the bytes are not text');
 }
 
 const DAY = 86_400_000;

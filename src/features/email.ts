@@ -12,6 +12,7 @@ import { z } from 'zod';
 import type { Event, Featurizer, MailBody, RowWriter } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { fiveGrams, GRAM, HASH_VERSION, keyMark, mix, seedOf, word } from './hash.ts';
+import { linkMarks } from './links.ts';
 import { type Names, Space } from './space.ts';
 import { WordPairs } from './tokens.ts';
 import { mayUse, RawView, usableValue } from './view.ts';
@@ -23,13 +24,7 @@ const weight = (fallback: number, what: string) =>
   z.number().min(0).max(100).default(fallback).describe(`weight of ${what}; 0 leaves it out`);
 
 export const emailOptions = z.strictObject({
-  bits: z
-    .number()
-    .int()
-    .min(10)
-    .max(26)
-    .default(22)
-    .describe('2^bits buckets; 20 needs a quarter of the memory and ranks a little worse'),
+  bits: z.number().int().min(10).max(26).default(20).describe('2^bits buckets'),
   key: z
     .string()
     .default('')
@@ -156,9 +151,9 @@ class EmailFeaturizer implements Featurizer {
         const names: Names = space.names ?? new Map();
         for (const [index, value] of space.cells(this.#options.spaces[name]))
           cells.push({
-            name: `${name}: ${names.get(index) ?? '?'}`,
+            name: `${name}: ${names.get(index) ?? '(unnamed)'}`,
             index,
-            value: Math.fround(value),
+            value,
             part: 'sparse',
           });
       }
@@ -284,36 +279,6 @@ function scale(n: number): number {
 /** Printable form of bytes. */
 function quoted(bytes: Uint8Array, from: number, to: number): string {
   return JSON.stringify(Buffer.from(bytes.subarray(from, to)).toString('latin1'));
-}
-
-/** Scheme, host with its parents, path pieces, and what honest links seldom have. */
-function linkMarks(shown: string, target: string): string[] {
-  const marks: string[] = [];
-  const match = /^([a-z][a-z0-9+.-]{0,20}):(?:\/\/)?([^/?#]{0,300})([^?#]{0,300})/i.exec(target);
-  if (match === null) return [`relative ${target.slice(0, 60).toLowerCase()}`];
-  const scheme = match[1].toLowerCase();
-  marks.push(`scheme ${scheme}`);
-  const authority = match[2].toLowerCase();
-  const at = authority.lastIndexOf('@');
-  if (at >= 0 && scheme !== 'mailto') marks.push('user in address');
-  const host = authority.slice(at + 1).replace(/:\d*$/, '');
-  if (host !== authority.slice(at + 1)) marks.push(`port ${authority.slice(authority.lastIndexOf(':') + 1)}`);
-  const labels = host.split('.').slice(-6);
-  if (/^[\d.]+$|^0x|^\d+$/.test(host)) marks.push('host is a number');
-  for (let i = 0; i < labels.length; i += 1) marks.push(`host ${labels.slice(i).join('.')}`);
-  for (const piece of match[3].split('/').slice(0, 8))
-    if (piece !== '') marks.push(`path ${piece.toLowerCase()}`);
-  if (target.includes('%')) marks.push('escaped');
-  if (target.includes('?')) marks.push('query');
-  const claimed = /(?:https?:\/\/|www\.)([^/\s?#]{1,200})/i.exec(shown)?.[1]?.toLowerCase();
-  if (claimed !== undefined && !host.endsWith(labelsOf(claimed))) marks.push('shows another host');
-  if (shown === '') marks.push('shows nothing');
-  return marks;
-}
-
-/** The last two labels of a host. */
-function labelsOf(host: string): string {
-  return host.split('.').slice(-2).join('.');
 }
 
 function versionOf(options: EmailOptions): string {

@@ -17,14 +17,18 @@ export type Names = Map<number, string>;
 /** This bit of a hash, which no bucket number reaches, is the feature's sign. */
 const SIGN = 0x80000000;
 
+/** Power of two. */
+const FIRST_SLOTS = 4_096;
+
 export class Space {
   readonly #mask: number;
   readonly #limit: number;
   /** Bucket and sign. */
   readonly #buckets: Uint32Array;
-  // Open addressing, at most half full: bucket and the epoch in which it was put there.
+  // Open addressing, at most half full: bucket and the epoch in which it was put there. Of the table only as much
+  // is used as the mail at hand needs, so that an ordinary one stays in the processor's cache.
   readonly #slots: Uint32Array;
-  readonly #slotMask: number;
+  #slotMask = FIRST_SLOTS - 1;
   #epoch = 1;
   #count = 0;
   /** Set by `describe` only. */
@@ -32,13 +36,12 @@ export class Space {
 
   /** `dims` is a power of two; at most `limit` distinct buckets are kept. */
   constructor(dims: number, limit: number) {
-    let size = 16;
+    let size = FIRST_SLOTS;
     while (size < limit * 2) size *= 2;
     this.#mask = dims - 1;
     this.#limit = limit;
     this.#buckets = new Uint32Array(limit);
     this.#slots = new Uint32Array(size * 2);
-    this.#slotMask = size - 1;
   }
 
   get count(): number {
@@ -56,6 +59,7 @@ export class Space {
         slots[at + 1] = this.#epoch;
         this.#buckets[this.#count] = bucket | (hash & SIGN);
         this.#count += 1;
+        if (this.#count * 2 > this.#slotMask) this.#widen();
         return;
       }
       if (slots[at] === bucket) return;
@@ -74,7 +78,7 @@ export class Space {
 
   /** Writes the buckets into the row and empties the space. */
   flush(row: RowWriter, weight: number): void {
-    const value = weight / Math.sqrt(this.#count);
+    const value = Math.fround(weight / Math.sqrt(this.#count));
     for (let i = 0; i < this.#count; i += 1) {
       const bucket = this.#buckets[i];
       row.sparse(bucket & this.#mask, bucket >= SIGN ? -value : value);
@@ -84,7 +88,7 @@ export class Space {
 
   /** The cells as `flush` would write them. */
   cells(weight: number): readonly (readonly [index: number, value: number])[] {
-    const value = weight / Math.sqrt(this.#count);
+    const value = Math.fround(weight / Math.sqrt(this.#count));
     return Array.from(this.#buckets.subarray(0, this.#count), (bucket) => [
       bucket & this.#mask,
       bucket >= SIGN ? -value : value,
@@ -93,9 +97,29 @@ export class Space {
 
   clear(): void {
     this.#count = 0;
+    this.#slotMask = FIRST_SLOTS - 1;
+    this.#nextEpoch();
+  }
+
+  /** Empties the table by calling all that is in it old. */
+  #nextEpoch(): void {
     this.#epoch = (this.#epoch + 1) >>> 0;
     if (this.#epoch !== 0) return;
     this.#slots.fill(0);
     this.#epoch = 1;
+  }
+
+  /** Doubles the part of the table in use; the table itself has room for `limit` buckets. */
+  #widen(): void {
+    if ((this.#slotMask + 1) * 2 > this.#slots.length / 2) return;
+    this.#slotMask = this.#slotMask * 2 + 1;
+    this.#nextEpoch();
+    for (let i = 0; i < this.#count; i += 1) {
+      const bucket = this.#buckets[i] & this.#mask;
+      let slot = bucket & this.#slotMask;
+      while (this.#slots[slot * 2 + 1] === this.#epoch) slot = (slot + 1) & this.#slotMask;
+      this.#slots[slot * 2] = bucket;
+      this.#slots[slot * 2 + 1] = this.#epoch;
+    }
   }
 }

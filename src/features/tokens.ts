@@ -85,7 +85,7 @@ export class WordPairs {
     eachWord(text, limit, (hash, from, to) => {
       const own = hash ^ seed;
       words.add(mix(own));
-      if (words.names !== null) words.note(mix(own), `${prefix}${text.slice(from, to)}`);
+      if (words.names !== null) words.note(mix(own), `${prefix}${text.slice(from, to).toLowerCase()}`);
       if (pairs !== null) this.#pairs(own, count, text, from, to, pairs, prefix);
       const slot = count % WINDOW;
       recent[slot] = own;
@@ -110,8 +110,9 @@ export class WordPairs {
       const hash = pair(this.#recent[slot], own + distance);
       pairs.add(hash);
       if (pairs.names === null) continue;
-      const first = text.slice(this.#recentFrom[slot], this.#recentTo[slot]);
-      pairs.note(hash, `${prefix}${first} ${'_ '.repeat(distance - 1)}${text.slice(from, to)}`);
+      const first = text.slice(this.#recentFrom[slot], this.#recentTo[slot]).toLowerCase();
+      const second = text.slice(from, to).toLowerCase();
+      pairs.note(hash, `${prefix}${first} ${'_ '.repeat(distance - 1)}${second}`);
     }
   }
 }

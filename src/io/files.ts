@@ -26,7 +26,11 @@ const options = z.strictObject({
   format: z.enum(formats).optional().describe('default: guessed from name and content'),
   label: z.string().optional().describe('column with the label; default: label, else class'),
   separator: z.string().length(1).optional().describe('CSV: between cells; default: guessed from the header'),
-  columns: z.array(z.string().min(1)).min(1).optional().describe('column names of a table without a header line'),
+  columns: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe('column names of a table without a header line'),
   text: z.string().optional().describe('column whose text is the whole body of a mail'),
   time: z.string().optional().describe("column with the event's own time"),
   rate: z.number().positive().optional().describe('events per second; default: as fast as they are taken'),
@@ -154,7 +158,8 @@ class FilesSource implements Source {
 }
 
 export const files: Transport<FilesOptions, never> = {
-  summary: 'mbox, maildir, .eml folders, index.tsv, CSV, TSV, JSON lines, ARFF and libsvm files, played as a stream',
+  summary:
+    'mbox, maildir, .eml folders, index.tsv, CSV, TSV, JSON lines, ARFF and libsvm files, played as a stream',
   source: { options, open: (name, given, context) => new FilesSource(name, given, context) },
   sink: null,
 };

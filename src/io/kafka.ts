@@ -16,7 +16,23 @@ import { KafkaSource } from './kafka/source.ts';
 
 export type { KafkaSinkOptions, KafkaSourceOptions } from './kafka/options.ts';
 
-export const kafka: Transport<KafkaSourceOptions, KafkaSinkOptions> = {
+const DEFAULT_TOPIC = 'sluice.{task}.{what}';
+
+/** The topic of `what`; `templates` are the `topics` of a sink and may name {site}, {task} and {what}. */
+export function kafkaTopic(
+  site: string,
+  task: string,
+  what: string,
+  templates: Readonly<Record<string, string>> = {},
+): string {
+  const values: Readonly<Record<string, string>> = { site, task, what };
+  const template = Object.hasOwn(templates, what) ? templates[what] : DEFAULT_TOPIC;
+  return template.replace(/\{(site|task|what)\}/g, (_all, name: string) => values[name]);
+}
+
+type KafkaTransport = Transport<KafkaSourceOptions, KafkaSinkOptions>;
+
+export const kafka: KafkaTransport & { readonly sink: NonNullable<KafkaTransport['sink']> } = {
   summary: 'Apache Kafka 2.4 and later: consumer groups, committed only when settled; idempotent producer.',
   source: {
     options: sourceOptions,
@@ -25,8 +41,7 @@ export const kafka: Transport<KafkaSourceOptions, KafkaSinkOptions> = {
   sink: {
     options: sinkOptions,
     open: (name, options, context): Sink => new KafkaSink(name, options, context),
-    // Renaming (`topics`) happens in the sink and in openFeedback, which know the options.
-    topic: (_site, task, what) => `sluice.${task}.${what}`,
+    topic: kafkaTopic,
     openFeedback,
   },
 };
@@ -42,10 +57,9 @@ function openFeedback(
   context: IoContext,
 ): Source {
   const { brokers, clientId, tls, sasl, connectTimeout, requestTimeout, createTopics } = options;
-  const renamed = topics.map((topic) => options.topics[topic] ?? topic);
   const tasks = [...topics].sort().map((topic) => topic.replace(/^sluice\./, '').replace(/\.feedback$/, ''));
   const connection = { brokers, clientId, tls, sasl, connectTimeout, requestTimeout };
-  const defaults = sourceOptions.parse({ brokers, topics: renamed });
+  const defaults = sourceOptions.parse({ brokers, topics });
   const group = `sluice-${context.site}-${tasks.join('-')}-feedback`;
   return new KafkaSource(
     name,

@@ -39,7 +39,8 @@ export const mqtt: MqttTransport & { readonly sink: NonNullable<MqttTransport['s
     open: (name, options, context) => new MqttSink(name, options, context),
     topic: mqttTopic,
     openFeedback: (name, options, topics, context) => {
-      const { url, version, user, password, tls, keepalive, connectTimeout, reconnect, sessionExpiry } = options;
+      const { url, version, user, password, tls, keepalive, connectTimeout, reconnect, sessionExpiry } =
+        options;
       const session = `${options.session ?? `sluice-${context.site}-${name}`}-feedback`;
       const own: MqttSourceOptions = {
         ...{ url, version, user, password, tls, keepalive, connectTimeout, reconnect, sessionExpiry },

@@ -107,8 +107,12 @@ function packageRoot(): string {
   return process.cwd();
 }
 
-/** Where an addon may be, best first: what was built here, then the package for this platform. */
+/**
+ * Where an addon may be, best first: what was built here, then the package for this platform. SLUICE_ADDON
+ * names one variant and no other, for tests under a sanitizer.
+ */
 function addonPlaces(): string[] {
+  if (process.env.SLUICE_ADDON) return [process.env.SLUICE_ADDON];
   return [
     join(packageRoot(), 'build', 'Release', 'sluice.node'),
     `sluice-${process.platform}-${process.arch}/sluice.node`,

@@ -44,7 +44,7 @@ class Column {
     } else if (typeof value === 'string' || typeof value === 'boolean') {
       this.#texts += 1;
       this.#distinct.add(String(value));
-      if (/^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b/.test(String(value))) this.#times += 1;
+      if (/^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?!\d)/.test(String(value))) this.#times += 1;
     } else if (value !== null) this.#others += 1;
   }
 
@@ -57,8 +57,12 @@ class Column {
       const counts = this.#counting && this.#numbers === this.#rows && this.#rows >= ENOUGH;
       return counts ? { reason: 'numbers the rows' } : { type: 'number' };
     }
-    if (this.#times === this.#texts) return { reason: 'tells the time; --time uses it as the time of events' };
-    if (this.#distinct.size > MAX_CATEGORIES || (this.#rows >= ENOUGH && this.#distinct.size > this.#rows / 2))
+    if (this.#times === this.#texts)
+      return { reason: 'tells the time; --time uses it as the time of events' };
+    if (
+      this.#distinct.size > MAX_CATEGORIES ||
+      (this.#rows >= ENOUGH && this.#distinct.size > this.#rows / 2)
+    )
       return { reason: 'names rows: too many different texts' };
     return { type: 'category' };
   }
@@ -67,11 +71,15 @@ class Column {
 function parseReading(payload: Uint8Array): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(Buffer.from(payload).toString('utf8'));
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return value as Record<string, unknown>;
   } catch {
     // Said below: mail is the usual reason.
   }
-  throw new SluiceError('INPUT_INVALID', 'the rows are not readings (JSON objects); mails need the task `spam`');
+  throw new SluiceError(
+    'INPUT_INVALID',
+    'the rows are not readings (JSON objects); mails need the task `spam`',
+  );
 }
 
 /** The columns of a sample in order of appearance. Throws INPUT_INVALID where none can be used. */

@@ -73,7 +73,14 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   const model = task.newModel(engine);
   try {
     const common = { task, model, seed };
-    const training = { ...common, feedback: immediate, total: 0, testFrom: Infinity, frozen: false, onTested: () => {} };
+    const training = {
+      ...common,
+      feedback: immediate,
+      total: 0,
+      testFrom: Infinity,
+      frozen: false,
+      onTested: () => {},
+    };
     const trained = options.train ? await runStream(options.train, training) : null;
     const run = await runStream(options.input, {
       ...common,
@@ -116,7 +123,10 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
 function nothingTested({ events, dead }: RunResult): SluiceError {
   const codes = Object.entries(dead).map(([code, count]) => `${count} ${code}`);
   const undecoded = codes.length > 0 ? `; not decoded: ${codes.join(', ')}` : '';
-  return new SluiceError('INPUT_INVALID', `no labelled event was left to test among ${events} events${undecoded}`);
+  return new SluiceError(
+    'INPUT_INVALID',
+    `no labelled event was left to test among ${events} events${undecoded}`,
+  );
 }
 
 /** Most that a shuffled input may hold: it has to fit into memory. */
@@ -128,7 +138,8 @@ export async function* shuffle(messages: AsyncIterable<Message>, seed: number): 
   let bytes = 0;
   for await (const message of messages) {
     bytes += message.payload.length;
-    if (bytes > MAX_SHUFFLED) throw new SluiceError('INPUT_INVALID', 'too large to shuffle; it has to fit into 1 GiB');
+    if (bytes > MAX_SHUFFLED)
+      throw new SluiceError('INPUT_INVALID', 'too large to shuffle; it has to fit into 1 GiB');
     all.push(message);
   }
   const random = seededRandom(seed, 'shuffle');

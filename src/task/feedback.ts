@@ -45,13 +45,17 @@ function count(word: string, text: string): number {
 
 function share(word: string, text: string): number {
   const value = Number(text);
-  return text !== '' && value >= 0 && value <= 1 ? value : refuse(word, 'needs a share from 0 to 1, as in partial:0.2');
+  return text !== '' && value >= 0 && value <= 1
+    ? value
+    : refuse(word, 'needs a share from 0 to 1, as in partial:0.2');
 }
 
 function lag(word: string, text: string): Partial<Feedback> {
   if (/^\d+$/.test(text)) return { lag: count(word, text) };
   const parsed = duration.safeParse(text);
-  return parsed.success ? { lagMs: parsed.data } : refuse(word, 'needs a number of events or a time, as in lag:200 or lag:2d');
+  return parsed.success
+    ? { lagMs: parsed.data }
+    : refuse(word, 'needs a number of events or a time, as in lag:200 or lag:2d');
 }
 
 const WORDS: Readonly<Record<string, (word: string, text: string) => Partial<Feedback>>> = {
@@ -75,7 +79,8 @@ export function parseFeedback(text: string): Feedback {
     seen.add(name);
     feedback = { ...feedback, ...read(word, value) };
   }
-  if (feedback.active !== null && feedback.errors !== null) refuse(text, 'active and errors exclude each other');
+  if (feedback.active !== null && feedback.errors !== null)
+    refuse(text, 'active and errors exclude each other');
   return feedback;
 }
 
@@ -155,7 +160,11 @@ export class Teacher {
    * The label that will be learned for event `index` (from 0), or -1. `truth` is -1 where the file has no label.
    * `verdict` is needed where the feedback depends on it.
    */
-  label(index: number, truth: number, verdict?: { readonly predicted: number; readonly lead: number }): number {
+  label(
+    index: number,
+    truth: number,
+    verdict?: { readonly predicted: number; readonly lead: number },
+  ): number {
     const { delayed, partial, noisy, errors } = this.#feedback;
     const kept = this.#partial() < partial;
     const wrong = this.#noisy() < noisy;

@@ -12,7 +12,6 @@ import type { TaskSpec } from './task.ts';
 export const SAMPLE = 1_000;
 
 export const presets = ['spam', 'sensor'] as const;
-export type PresetName = (typeof presets)[number];
 
 /** What is known of the data. */
 export interface Survey {

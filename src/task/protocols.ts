@@ -8,10 +8,11 @@
  * scores after an event whose label was learned at once are thrown away and asked for again. Rows whose
  * labels come later are kept until then; nothing else is.
  */
-import type { Event, Message, Model, Rows } from '../contract.ts';
+import type { Event, Message, Model } from '../contract.ts';
 import { asSluiceError, type ErrorCode, SluiceError } from '../errors.ts';
-import { concat, RowArena, sliceRow } from '../features/rows.ts';
+import { RowArena, sliceRow } from '../features/rows.ts';
 import { dependsOnVerdict, type Feedback, Teacher } from './feedback.ts';
+import { type Chunk, Order, type Pending, Queue } from './schedule.ts';
 import type { Task } from './task.ts';
 
 /** Rows of one call where the schedule is known; and where it is not. */
@@ -50,25 +51,6 @@ export interface RunResult {
   readonly labelsGiven: number;
   /** Messages that could not be decoded, by error code: the gateway makes dead letters of them. */
   readonly dead: Readonly<Partial<Record<ErrorCode, number>>>;
-}
-
-/** Events in order, with what the protocol needs to know of them. */
-interface Chunk {
-  readonly arena: RowArena;
-  readonly first: number;
-  readonly ids: string[];
-  readonly truths: number[];
-  /** The stream's clock at each event: the latest time seen so far. */
-  readonly clocks: number[];
-}
-
-/** A label on its way. The row lies in the current chunk (`row`), or in a copy (`kept`). */
-interface Pending {
-  readonly index: number;
-  readonly clock: number;
-  readonly label: number;
-  row: number;
-  kept: Rows | null;
 }
 
 /** Runs a stream through a model. Throws SluiceError INPUT_INVALID for a label that the task does not have. */
@@ -121,11 +103,18 @@ function truthOf(message: Message, task: Task): number {
   const truth = task.labels.indexOf(message.label);
   if (truth >= 0) return truth;
   const known = task.labels.join(', ');
-  throw new SluiceError('INPUT_INVALID', `${message.position}: label ${message.label} is not one of ${known}`);
+  throw new SluiceError(
+    'INPUT_INVALID',
+    `${message.position}: label ${message.label} is not one of ${known}`,
+  );
 }
 
 /** Best label and its lead over the second; the first of equals wins, as in the gateway. */
-export function decide(scores: Float32Array, offset: number, classes: number): { predicted: number; lead: number } {
+export function decide(
+  scores: Float32Array,
+  offset: number,
+  classes: number,
+): { predicted: number; lead: number } {
   let [predicted, second] = [0, Number.NEGATIVE_INFINITY];
   for (let c = 1; c < classes; c++) {
     if (scores[offset + c] > scores[offset + predicted]) {
@@ -134,34 +123,6 @@ export function decide(scores: Float32Array, offset: number, classes: number): {
     } else second = Math.max(second, scores[offset + c]);
   }
   return { predicted, lead: scores[offset + predicted] - second };
-}
-
-/** First in, first out, without moving what waits. */
-class Queue<T> {
-  #items: T[] = [];
-  #head = 0;
-
-  get first(): T | undefined {
-    return this.#items[this.#head];
-  }
-
-  push(item: T): void {
-    this.#items.push(item);
-  }
-
-  /** Takes out the first; call it where there is one. */
-  take(): T {
-    const item = this.#items[this.#head++];
-    if (this.#head > 1_024 && this.#head * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    }
-    return item;
-  }
-
-  *[Symbol.iterator](): Generator<T> {
-    for (let i = this.#head; i < this.#items.length; i++) yield this.#items[i];
-  }
 }
 
 /** The order of scoring and learning of one stream. */
@@ -213,7 +174,11 @@ class Run {
   #arrivals(index: number, clock: number): Pending[] {
     if (this.#closed(index)) return [];
     const due: Pending[] = [];
-    for (let next = this.#pending.first; next && this.#isDue(next, index, clock); next = this.#pending.first) {
+    for (
+      let next = this.#pending.first;
+      next && this.#isDue(next, index, clock);
+      next = this.#pending.first
+    ) {
       due.push(this.#pending.take());
     }
     return due;
@@ -298,51 +263,5 @@ class Run {
     const offset = place * classes;
     const { predicted } = decide(scores, offset, classes);
     this.#options.onTested({ id: chunk.ids[row], truth, predicted, scores, offset });
-  }
-}
-
-/** The schedule of one call: rows kept from earlier chunks first, then those of the chunk. */
-class Order {
-  readonly #chunk: Chunk;
-  readonly #kept: Pending[] = [];
-  /** Learning of a kept row k is -1 - k; of the chunk's row r it is noted as r in `learned` and shifted at the end. */
-  readonly #steps: { readonly row: number; readonly kept: boolean; readonly learn: boolean }[] = [];
-  readonly #labels = new Map<number, number>();
-
-  constructor(chunk: Chunk) {
-    this.#chunk = chunk;
-  }
-
-  score(row: number): void {
-    this.#steps.push({ row, kept: false, learn: false });
-  }
-
-  learn(pending: Pending): void {
-    if (pending.kept) this.#steps.push({ row: this.#kept.push(pending) - 1, kept: true, learn: true });
-    else {
-      this.#labels.set(pending.row, pending.label);
-      this.#steps.push({ row: pending.row, kept: false, learn: true });
-    }
-  }
-
-  /** Where the chunk's row lies in what `run` returns. */
-  place(row: number): number {
-    return this.#kept.length + row;
-  }
-
-  /** Probabilities, one line of `classes` per row, kept rows included. */
-  async run(model: Model): Promise<Float32Array> {
-    const own = this.#chunk.arena.view();
-    const rows = this.#kept.length === 0 ? own : concat([...this.#kept.map((pending) => pending.kept!), own]);
-    const labels = new Int32Array(rows.count).fill(-1);
-    this.#kept.forEach((pending, i) => {
-      labels[i] = pending.label;
-    });
-    for (const [row, label] of this.#labels) labels[this.place(row)] = label;
-    const schedule = Int32Array.from(this.#steps, ({ row, kept, learn }) => {
-      const at = kept ? row : this.place(row);
-      return learn ? ~at : at;
-    });
-    return model.step(rows, labels, undefined, schedule);
   }
 }

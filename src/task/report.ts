@@ -9,14 +9,17 @@ import type { Evaluation } from './evaluation.ts';
 const MAX_CONFUSION = 8;
 
 const thousands = (value: number): string => Math.round(value).toLocaleString('en-US');
-const percent = (share: number | null, digits = 2): string => (share === null ? '-' : `${(share * 100).toFixed(digits)} %`);
+const percent = (share: number | null, digits = 2): string =>
+  share === null ? '-' : `${(share * 100).toFixed(digits)} %`;
 const number = (value: number | null, digits = 4): string => (value === null ? '-' : value.toFixed(digits));
 
 /** Columns, the first to the left and the others to the right. */
 function align(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows.map((row) =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('  '),
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])))
+      .join('  '),
   );
 }
 
@@ -67,7 +70,13 @@ function alignPairs(rows: readonly (readonly string[])[]): string[] {
 function rankingLines(result: Evaluation): string[] {
   if (result.intervals === undefined) return [];
   const { rocAuc, oneMinusAucPercent, prAuc } = result.intervals;
-  const line = (name: string, value: number, [low, high]: readonly [number, number], digits: number, unit = '') =>
+  const line = (
+    name: string,
+    value: number,
+    [low, high]: readonly [number, number],
+    digits: number,
+    unit = '',
+  ) =>
     `${name.padEnd(24)}${(value.toFixed(digits) + unit).padStart(10)}    95 %: ${low.toFixed(digits)} to ${high.toFixed(digits)}${unit}`;
   return [
     line('ROC AUC', result.rocAuc!, rocAuc, 5),
@@ -78,17 +87,35 @@ function rankingLines(result: Evaluation): string[] {
 
 function mailLines(result: Evaluation): string[] {
   if (result.hamMisclassifiedPercent === undefined) return [];
-  const show = (value: number | null | undefined) => (value === null || value === undefined ? '-' : `${value.toFixed(3)} %`);
+  const show = (value: number | null | undefined) =>
+    value === null || value === undefined ? '-' : `${value.toFixed(3)} %`;
   return alignPairs([
-    ['ham misclassified', show(result.hamMisclassifiedPercent), 'logistic average (lam)', show(result.lamPercent)],
-    ['spam misclassified', show(result.spamMisclassifiedPercent), 'missed at 0.1 % ham', show(result.spamMissedAtHam0_1Percent)],
+    [
+      'ham misclassified',
+      show(result.hamMisclassifiedPercent),
+      'logistic average (lam)',
+      show(result.lamPercent),
+    ],
+    [
+      'spam misclassified',
+      show(result.spamMisclassifiedPercent),
+      'missed at 0.1 % ham',
+      show(result.spamMissedAtHam0_1Percent),
+    ],
   ]);
 }
 
 function labelLines(result: Evaluation): string[] {
   const { labels, confusion } = result;
   const wide = labels.length <= MAX_CONFUSION;
-  const head = ['true label', 'events', 'precision', 'recall', 'F1', ...(wide ? labels.map((label) => `-> ${label}`) : [])];
+  const head = [
+    'true label',
+    'events',
+    'precision',
+    'recall',
+    'F1',
+    ...(wide ? labels.map((label) => `-> ${label}`) : []),
+  ];
   const rows = labels.map((label, c) => [
     label,
     thousands(confusion[c].reduce((sum, n) => sum + n, 0)),

@@ -6,7 +6,7 @@
  * another shape (MODEL_MISMATCH).
  */
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { Decoder, Engine, Event, Featurizer, Message, Model, ModelShape } from '../contract.ts';
 import { decoders } from '../decode/index.ts';
 import { SluiceError } from '../errors.ts';
@@ -51,7 +51,10 @@ export interface Task {
 }
 
 /** Which bodies a featurizer reads. */
-const BODIES = { email: 'mail', sensor: 'reading' } as const satisfies Record<TaskSpec['event'], Event['body']['kind']>;
+const BODIES = { email: 'mail', sensor: 'reading' } as const satisfies Record<
+  TaskSpec['event'],
+  Event['body']['kind']
+>;
 
 function invalid(task: string, what: string): SluiceError {
   return new SluiceError('CONFIG_INVALID', `task ${task}: ${what}`);
@@ -74,13 +77,19 @@ function lookUp<T extends object>(task: string, what: string, table: T, name: st
 export function openTask(spec: TaskSpec): Task {
   const { name, labels } = spec;
   if (labels.length < 2) throw invalid(name, 'needs at least two labels');
-  if (new Set(labels).size !== labels.length) throw invalid(name, `labels ${labels.join(', ')} are not distinct`);
+  if (new Set(labels).size !== labels.length)
+    throw invalid(name, `labels ${labels.join(', ')} are not distinct`);
   const positive = spec.positive === undefined ? labels.length - 1 : labels.indexOf(spec.positive);
   if (positive < 0) throw invalid(name, `positive: ${spec.positive} is not one of ${labels.join(', ')}`);
   const { decoder, fields } = openDecoder(spec);
   const featurizer = openFeaturizer(spec, fields);
   const kind = lookUp(name, 'model kind', modelKinds, spec.model.kind);
-  const options = parseOptions(name, 'model', kind.options as z.ZodType<Record<string, number>>, spec.model.options);
+  const options = parseOptions(
+    name,
+    'model',
+    kind.options as z.ZodType<Record<string, number>>,
+    spec.model.options,
+  );
   return new BoundTask(spec, positive, decoder, featurizer, options);
 }
 
@@ -90,13 +99,21 @@ function openDecoder(spec: TaskSpec): { decoder: Decoder; fields: unknown } {
   const decoder = (part.open as (given: object) => Decoder)(options);
   const wanted = BODIES[spec.event];
   if (decoder.kind !== wanted)
-    throw invalid(spec.name, `decoder ${spec.decode.kind} gives a ${decoder.kind}, ${spec.event} needs a ${wanted}`);
+    throw invalid(
+      spec.name,
+      `decoder ${spec.decode.kind} gives a ${decoder.kind}, ${spec.event} needs a ${wanted}`,
+    );
   return { decoder, fields: (options as { fields?: unknown }).fields };
 }
 
 function openFeaturizer(spec: TaskSpec, fields: unknown): Featurizer {
   const part = lookUp(spec.name, 'event', featurizers, spec.event);
-  const options = parseOptions(spec.name, 'features', part.options as z.ZodType<object>, spec.features?.options);
+  const options = parseOptions(
+    spec.name,
+    'features',
+    part.options as z.ZodType<object>,
+    spec.features?.options,
+  );
   return (part.open as (given: object, fields: unknown) => Featurizer)(options, fields);
 }
 

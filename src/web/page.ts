@@ -69,7 +69,7 @@ const taskCard = (name, task) => card(name + (task.state ? ' · ' + task.state :
   ['latency p50 / p99', latency(task)],
   ['labels learned', count(task.learned)],
   ['dead letters', count(task.dead)],
-  ['in flight', count(task.inFlight)],
+  ...(isNumber(task.inFlight) ? [['in flight', count(task.inFlight)]] : []),
 ]);
 const showReady = (ready) => {
   const line = $('ready');
@@ -83,7 +83,11 @@ const showStatus = (status) => {
   const tasks = Object.entries(status.tasks || {}).map(([name, task]) => taskCard(name, task));
   const outbox = Object.entries(status.outbox || {}).map(([sink, box]) =>
     [sink, count(box.messages) + ' waiting · ' + bytes(box.bytes)]);
-  $('cards').replaceChildren(...tasks, ...(outbox.length ? [card('outbox', outbox)] : []));
+  const flow = status.inFlight
+    ? [['events in flight', count(status.inFlight.events)], ['bytes in flight', bytes(status.inFlight.bytes)]]
+    : [];
+  const boxes = [['flow', flow], ['outbox', outbox]].filter(([, pairs]) => pairs.length > 0);
+  $('cards').replaceChildren(...tasks, ...boxes.map(([title, pairs]) => card(title, pairs)));
 };
 const ask = async (path) => (await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(5000) })).json();
 const refresh = async () => {

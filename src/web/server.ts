@@ -52,6 +52,8 @@ export interface GatewayStatus {
   readonly version?: string;
   readonly backend?: string;
   readonly tasks?: Readonly<Record<string, TaskStatus>>;
+  /** Taken and not settled, all tasks together. */
+  readonly inFlight?: { readonly events: number; readonly bytes: number };
   readonly outbox?: Readonly<Record<string, { readonly messages: number; readonly bytes: number }>>;
 }
 

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verbs } from '../../src/cli/index.ts';
 import { configuration, sluice, temporaryFolder } from './run.ts';
@@ -141,6 +142,11 @@ describe('schema', () => {
 });
 
 describe('docs', () => {
+  it('are committed as the tables say; else run `sluice docs`', async () => {
+    const into = fileURLToPath(new URL('../../docs', import.meta.url));
+    expect(await sluice(['docs', '--into', into, '--check'])).toMatchObject({ code: 0, out: '' });
+  });
+
   it('writes the same bytes twice, and --check names a file that differs and exits 1', async () => {
     const into = join(folder.path, 'docs');
     mkdirSync(into);

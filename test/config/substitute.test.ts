@@ -116,7 +116,7 @@ describe('environment references', () => {
         expect(result.value?.sources.plant).toMatchObject({ topics: [value] });
         expect(Object.keys(result.value?.sources ?? {})).toEqual(['mail', 'plant']);
       }),
-      { seed: 1, numRuns: 300 },
+      { seed: 1, numRuns: 120 },
     );
   });
 });
@@ -211,7 +211,7 @@ describe('overrides', () => {
           session: text,
         });
       }),
-      { seed: 2, numRuns: 300 },
+      { seed: 2, numRuns: 120 },
     );
   });
 

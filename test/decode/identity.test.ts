@@ -12,10 +12,11 @@ const digestOf = (...parts: (string | Uint8Array)[]) => {
 
 describe('identity', () => {
   test('CloudEvents source and id go first, from either spelling of the header', () => {
-    for (const headers of [
+    const spellings: Record<string, string>[] = [
       { ce_source: 's', ce_id: 'i' },
       { 'ce-source': 's', 'ce-id': 'i' },
-    ])
+    ];
+    for (const headers of spellings)
       expect(identify(messageOf('x', { headers, position: 'a/0/1' }))).toEqual({ id: 's/i', weak: false });
     expect(identify(messageOf('x', { headers: { ce_source: 's' }, position: 'a/0/1' })).id).toBe('a/0/1');
   });

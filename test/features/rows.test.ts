@@ -26,6 +26,11 @@ function cellsOf(rows: Rows, i: number): Cell[] {
   return cells;
 }
 
+function opened(arena: RowArena): RowArena {
+  arena.beginRow();
+  return arena;
+}
+
 const cell = fc.tuple(fc.nat(63), fc.integer({ min: -8, max: 8 }));
 const batch = fc.array(fc.array(cell, { maxLength: 40 }), { maxLength: 12 });
 
@@ -107,14 +112,14 @@ describe('the arena', () => {
     ['a cell outside of a row', (arena) => arena.sparse(0, 1)],
     ['a dense cell outside of a row', (arena) => arena.dense(0, 1)],
     ['closing what is not open', (arena) => arena.endRow()],
-    ['opening twice', (arena) => (arena.beginRow(), arena.beginRow())],
-    ['a bucket too high', (arena) => (arena.beginRow(), arena.sparse(64, 1))],
-    ['a negative bucket', (arena) => (arena.beginRow(), arena.sparse(-1, 1))],
-    ['a bucket that is no integer', (arena) => (arena.beginRow(), arena.sparse(1.5, 1))],
-    ['a bucket that is no number', (arena) => (arena.beginRow(), arena.sparse(Number.NaN, 1))],
-    ['a value that is not finite', (arena) => (arena.beginRow(), arena.sparse(1, Number.POSITIVE_INFINITY))],
-    ['a value that is no number', (arena) => (arena.beginRow(), arena.sparse(1, Number.NaN))],
-    ['a column too high', (arena) => (arena.beginRow(), arena.dense(1, 1))],
+    ['opening twice', (arena) => opened(arena).beginRow()],
+    ['a bucket too high', (arena) => opened(arena).sparse(64, 1)],
+    ['a negative bucket', (arena) => opened(arena).sparse(-1, 1)],
+    ['a bucket that is no integer', (arena) => opened(arena).sparse(1.5, 1)],
+    ['a bucket that is no number', (arena) => opened(arena).sparse(Number.NaN, 1)],
+    ['a value that is not finite', (arena) => opened(arena).sparse(1, Number.POSITIVE_INFINITY)],
+    ['a value that is no number', (arena) => opened(arena).sparse(1, Number.NaN)],
+    ['a column too high', (arena) => opened(arena).dense(1, 1)],
   ])('refuses %s', (_, misuse) => {
     expect(() => misuse(new RowArena(64, 1))).toThrowError(expect.objectContaining({ code: 'MODEL_INPUT' }));
   });

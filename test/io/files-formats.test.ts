@@ -29,7 +29,8 @@ async function read(options: InputOptions): Promise<Message[]> {
 }
 
 const payloads = (messages: readonly Message[]) => messages.map((m) => Buffer.from(m.payload).toString());
-const objects = (messages: readonly Message[]) => payloads(messages).map((text) => JSON.parse(text) as unknown);
+const objects = (messages: readonly Message[]) =>
+  payloads(messages).map((text) => JSON.parse(text) as unknown);
 
 async function failure(options: InputOptions): Promise<SluiceError> {
   const error: unknown = await read(options).then(
@@ -96,6 +97,24 @@ describe('CSV', () => {
   });
 
   it.each([
+    'Tue, 2 Jul 2002 11:51:15',
+    '2 Jul 2002 11:51:15 GMT',
+    '7/2/2002 11:51:15 AM',
+    '2 Jul 2002 07:51:15 -0400 (EDT)',
+  ])('reads the date %j the same in every time zone of the reader', async (when) => {
+    const path = await write('zone.csv', `when,v\n"${when}",1\n`);
+    const before = process.env.TZ;
+    const found: number[] = [];
+    for (const zone of ['UTC', 'Asia/Tokyo', 'America/Lima']) {
+      process.env.TZ = zone;
+      found.push((await read({ path, time: 'when' }))[0].at);
+    }
+    if (before === undefined) delete process.env.TZ;
+    else process.env.TZ = before;
+    expect(found).toEqual(new Array(3).fill(Date.UTC(2002, 6, 2, 11, 51, 15)));
+  });
+
+  it.each([
     ['a,b\n1,2\n1,2,3,4\n', ':3: 4 cells, but 2 columns'],
     ['a,b\n1\n', ':2: 1 cells, but 2 columns'],
     ['a,b\n1,2\n"1,2\n3,4\n', ':3: a quote opened here is never closed'],
@@ -120,7 +139,10 @@ describe('CSV', () => {
 
 describe('JSON lines', () => {
   it('takes label and time out and leaves the rest', async () => {
-    const path = await write('a.jsonl', '{"v":1,"class":true,"at":5}\n\n{"__proto__":{"x":1},"class":"b","at":6}\n');
+    const path = await write(
+      'a.jsonl',
+      '{"v":1,"class":true,"at":5}\n\n{"__proto__":{"x":1},"class":"b","at":6}\n',
+    );
     const messages = await read({ path, time: 'at' });
     expect(messages.map((m) => [m.label, m.at])).toEqual([
       ['true', 5000],

@@ -28,8 +28,10 @@ async function read(options: InputOptions): Promise<Message[]> {
   return messages;
 }
 
-const texts = (messages: readonly Message[]) => messages.map((m) => Buffer.from(m.payload).toString('latin1'));
-const subjects = (messages: readonly Message[]) => texts(messages).map((text) => /^Subject: (.*)$/m.exec(text)?.[1]);
+const texts = (messages: readonly Message[]) =>
+  messages.map((m) => Buffer.from(m.payload).toString('latin1'));
+const subjects = (messages: readonly Message[]) =>
+  texts(messages).map((text) => /^Subject: (.*)$/m.exec(text)?.[1]);
 
 /** A mail whose own server received it at `day`, and whose Date and lower Received lines say otherwise. */
 function mail(subject: string, day: number): string {
@@ -62,7 +64,9 @@ it('lets no path or file name into payload, topic, key or headers', async () => 
   for (const message of await read({ path: join(folder, 'secretname') })) {
     const { position, payload, ...rest } = message;
     expect(position).toBe('secretname/spam-0001.eml#1');
-    expect(JSON.stringify(rest) + Buffer.from(payload).toString('latin1')).not.toMatch(/secretname|spam-0001/);
+    expect(JSON.stringify(rest) + Buffer.from(payload).toString('latin1')).not.toMatch(
+      /secretname|spam-0001/,
+    );
   }
 });
 
@@ -108,7 +112,10 @@ it('finds every mail of an mbox wherever the chunks of the file end', async () =
 
 it('merges labelled mailboxes by date', async () => {
   const box = (name: string, days: readonly number[]) =>
-    write(name, days.map((day) => `From a@b Tue Jul  2 12:56:13 2002\n${mail(`${name} ${day}`, day)}\n`).join(''));
+    write(
+      name,
+      days.map((day) => `From a@b Tue Jul  2 12:56:13 2002\n${mail(`${name} ${day}`, day)}\n`).join(''),
+    );
   const path = [`ham=${await box('h', [1, 9])}`, `spam=${await box('s', [4, 2])}`];
   const messages = await read({ path });
   expect(subjects(messages)).toEqual(['h 1', 's 2', 's 4', 'h 9']);

@@ -35,10 +35,14 @@ function open(more: Record<string, unknown> = {}, limits: Partial<IoContext> = {
   const clock = new SleepClock();
   const telemetry = new Telemetry({ level: 'silent' });
   const context = { site: 's', clock, telemetry, maxInFlight: 1_000, maxInFlightBytes: 1 << 20, ...limits };
-  return { clock, source: files.source.open('plant', files.source.options.parse({ path, ...more }), context) };
+  return {
+    clock,
+    source: files.source.open('plant', files.source.options.parse({ path, ...more }), context),
+  };
 }
 
-const value = (delivery: Delivery) => JSON.parse(Buffer.from(delivery.message.payload).toString()).v as number;
+const value = (delivery: Delivery) =>
+  JSON.parse(Buffer.from(delivery.message.payload).toString()).v as number;
 
 it('plays every row once in order and ends when all are settled', async () => {
   const { source } = open();

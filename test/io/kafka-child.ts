@@ -7,7 +7,7 @@ import type { Delivery } from '../../src/contract.ts';
 import { openSource } from './kafka-kit.ts';
 
 const [broker, topic] = process.argv.slice(2);
-const source = openSource([broker], topic, {}, { maxInFlight: 300 });
+const source = openSource([broker], topic, { sessionTimeout: '1500ms' }, { maxInFlight: 300 });
 const held: Delivery[] = [];
 
 setInterval(() => {

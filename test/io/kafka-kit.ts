@@ -58,7 +58,6 @@ export function openSink(
   options: Record<string, unknown> = {},
   more: Partial<IoContext> = {},
 ): Sink {
-  if (!kafka.sink) throw new Error('kafka has a sink');
   const parsed = kafka.sink.options.parse({ brokers: [...brokers], ...options });
   return kafka.sink.open('out', parsed, context(more));
 }

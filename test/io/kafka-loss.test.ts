@@ -2,17 +2,7 @@ import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compiled } from '../compiled.ts';
 import { type KafkaServer, startKafka, whyNoKafka, withAdmin } from '../servers/kafka.ts';
-import {
-  consume,
-  openSink,
-  openSource,
-  publishNumbers,
-  silent,
-  text,
-  unique,
-  until,
-  wallClock,
-} from './kafka-kit.ts';
+import { consume, openSink, openSource, publishNumbers, silent, text, unique, until } from './kafka-kit.ts';
 
 const missing = await whyNoKafka();
 
@@ -42,15 +32,20 @@ describe.skipIf(missing)('nothing is lost', () => {
     return topic;
   }
 
+  const ends = (topic: string) =>
+    withAdmin(server.brokers, async (admin) =>
+      (await admin.fetchTopicOffsets(topic)).reduce((sum, { high }) => sum + Number(high), 0),
+    );
+
   it('when the consuming process is killed, again and again', { timeout: 120_000 }, async () => {
     const topic = await topicOf('killed', 3);
     const output = openSink(server.brokers);
-    await publishNumbers(output, topic, 20_000, 50);
+    await publishNumbers(output, topic, 8_000, 50);
     await output.close();
     const program = await compiled('test/io/kafka-child.ts');
     const random = seeded(11);
     const seen = new Map<string, number>();
-    for (let life = 0; life < 20 && seen.size < 20_000; life++) {
+    for (let life = 0; life < 20 && seen.size < 8_000; life++) {
       const child = spawn(process.execPath, [program, server.brokers[0], topic], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
@@ -63,12 +58,12 @@ describe.skipIf(missing)('nothing is lost', () => {
         for (const line of lines) seen.set(line, (seen.get(line) ?? 0) + 1);
       });
       const closed = new Promise((resolve) => child.once('close', resolve));
-      const enough = 1 + Math.floor(random() * 6_000);
-      await until('it has done some', () => here >= enough || seen.size === 20_000, 30_000);
+      const enough = 1 + Math.floor(random() * 3_000);
+      await until('it has done some', () => here >= enough || seen.size === 8_000, 30_000);
       child.kill('SIGKILL');
       await closed;
     }
-    expect(seen.size).toBe(20_000);
+    expect(seen.size).toBe(8_000);
   });
 
   it('when the broker is killed and comes back, on both sides', { timeout: 120_000 }, async () => {
@@ -79,7 +74,6 @@ describe.skipIf(missing)('nothing is lost', () => {
     const source = openSource(server.brokers, input, {}, { telemetry });
     const sink = openSink(server.brokers, { publishTimeout: '3s' }, { telemetry });
     // The main job in small: a message is settled only when what follows from it is confirmed.
-    let failures = 0;
     const copying = new AbortController();
     const copied = (async () => {
       for await (const deliveries of source.read(copying.signal)) {
@@ -89,23 +83,17 @@ describe.skipIf(missing)('nothing is lost', () => {
           );
           for (const delivery of deliveries) delivery.settle('done');
         } catch {
-          failures += 1;
           for (const delivery of deliveries) delivery.settle('retry');
         }
       }
     })();
-    let unhealthy = false;
-    for (let round = 0; round < 2; round++) {
-      const feeding = publishNumbers(feed, input, 20_000, 50, round * 20_000);
-      await wallClock.sleep(200 + round * 400);
-      await server.kill();
-      await until('both notice', () => !source.health().ok && !sink.health().ok);
-      unhealthy = true;
-      await server.start();
-      await feeding;
-      await until('both recover', () => source.health().ok && sink.health().ok, 40_000);
-    }
-    expect(unhealthy).toBe(true);
+    const feeding = publishNumbers(feed, input, 20_000, 50);
+    await until('some went through', async () => (await ends(result)) > 1_000);
+    await server.kill();
+    await until('both notice', () => !source.health().ok && !sink.health().ok);
+    await server.start();
+    await feeding;
+    await until('both recover', () => source.health().ok && sink.health().ok, 40_000);
     const check = consume(openSource(server.brokers, result), (delivery) => delivery.settle('done'));
     const seen = new Set<string>();
     let read = 0;
@@ -113,7 +101,7 @@ describe.skipIf(missing)('nothing is lost', () => {
       'everything arrived',
       () => {
         for (; read < check.seen.length; read++) seen.add(text(check.seen[read]));
-        return seen.size === 40_000;
+        return seen.size === 20_000;
       },
       60_000,
     );
@@ -121,8 +109,7 @@ describe.skipIf(missing)('nothing is lost', () => {
     copying.abort();
     await copied;
     await Promise.all([source.close(), sink.close(), feed.close()]);
-    expect(failures).toBeGreaterThanOrEqual(0);
-    expect(await telemetry.value('source_lost')).toBeGreaterThanOrEqual(2);
-    expect(await telemetry.value('sink_lost')).toBeGreaterThanOrEqual(2);
+    expect(await telemetry.value('source_lost')).toBeGreaterThanOrEqual(1);
+    expect(await telemetry.value('sink_lost')).toBeGreaterThanOrEqual(1);
   });
 });

@@ -33,7 +33,15 @@ const text = ({ message }: Delivery): string => Buffer.from(message.payload).toS
 describe('a memory source', () => {
   it('reads what was pushed before and after it opened, in order, with all its fields', async () => {
     const { channel, open } = make();
-    channel.push({ topic: 'a', payload: '1', key: 'k', headers: { h: 'v' }, at: 7, position: 'p', label: 'spam' });
+    channel.push({
+      topic: 'a',
+      payload: '1',
+      key: 'k',
+      headers: { h: 'v' },
+      at: 7,
+      position: 'p',
+      label: 'spam',
+    });
     const reader = new Reader(open(), settleDone);
     await reader.has(1);
     channel.push({ topic: 'b', payload: new Uint8Array([50]) }, { topic: 'c', payload: '3' });
@@ -45,7 +53,9 @@ describe('a memory source', () => {
     });
     expect(reader.deliveries[1].message).toMatchObject({ key: null, position: '', headers: {} });
     expect(channel.doneBy('source')).toBe(3);
-    expect(channel.settled.map(({ index, outcome }) => [index, outcome])).toEqual([0, 1, 2].map((i) => [i, 'done']));
+    expect(channel.settled.map(({ index, outcome }) => [index, outcome])).toEqual(
+      [0, 1, 2].map((i) => [i, 'done']),
+    );
   });
 
   it('holds at most maxInFlight and maxInFlightBytes, but lets a larger message pass alone', async () => {

@@ -24,21 +24,29 @@ export function contextOf(more: Partial<IoContext> = {}): IoContext {
   };
 }
 
-export function openSource(options: Record<string, unknown>, context = contextOf(), name = fresh('source')): Source {
+export function openSource(
+  options: Record<string, unknown>,
+  context = contextOf(),
+  name = fresh('source'),
+): Source {
   const source = mqtt.source.open(name, mqtt.source.options.parse(options), context);
   onTestFinished(() => source.close());
   return source;
 }
 
-export function openSink(options: Record<string, unknown>, context = contextOf(), name = fresh('sink')): Sink {
+export function openSink(
+  options: Record<string, unknown>,
+  context = contextOf(),
+  name = fresh('sink'),
+): Sink {
   const sink = mqtt.sink.open(name, mqtt.sink.options.parse(options), context);
   onTestFinished(() => sink.close());
   return sink;
 }
 
-/** Waits for a condition; fails with its name after ten seconds. */
+/** Waits for a condition; fails with its name after twenty seconds. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 20_000;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`it never came about that ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -84,7 +92,11 @@ export class Reader {
 export const settleDone = (delivery: Delivery): void => delivery.settle('done');
 
 export function numbered(topic: string, count: number, bytes = 0): Outgoing[] {
-  return Array.from({ length: count }, (_, i) => ({ topic, key: null, payload: String(i).padEnd(bytes, ' ') }));
+  return Array.from({ length: count }, (_, i) => ({
+    topic,
+    key: null,
+    payload: String(i).padEnd(bytes, ' '),
+  }));
 }
 
 export const range = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));

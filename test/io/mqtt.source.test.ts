@@ -1,5 +1,6 @@
 /** MQTT sources against a real mosquitto: acknowledge last, bounded, honest about their health. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type AddressInfo, connect, createServer, type Server, Socket } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { Delivery } from '../../src/contract.ts';
 import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
@@ -24,20 +25,26 @@ describe.skipIf(mosquittoMissing)('an MQTT source', () => {
   });
   afterAll(() => broker?.stop());
 
-  it.each([5, 4])('version %i: delivers everything in order, with topic, arrival time and payload', async (version) => {
-    const topic = fresh('t');
-    const source = openSource({ url: broker.url, version, topics: [`${topic}/+/x`] });
-    const sink = openSink({ url: broker.url, version });
-    await ready(source, sink);
-    const reader = new Reader(source, settleDone);
-    const before = Date.now();
-    await sink.publish([...numbered(`${topic}/a/x`, 3_000), { topic: `${topic}/a/y`, key: null, payload: 'no' }]);
-    await reader.has(3_000);
-    expect(reader.texts).toEqual(range(3_000));
-    const { message } = reader.deliveries[0];
-    expect(message).toMatchObject({ topic: `${topic}/a/x`, key: null, position: '', source: source.name });
-    expect(message.at).toBeGreaterThanOrEqual(before);
-  });
+  it.each([5, 4])(
+    'version %i: delivers everything in order, with topic, arrival time and payload',
+    async (version) => {
+      const topic = fresh('t');
+      const source = openSource({ url: broker.url, version, topics: [`${topic}/+/x`] });
+      const sink = openSink({ url: broker.url, version });
+      await ready(source, sink);
+      const reader = new Reader(source, settleDone);
+      const before = Date.now();
+      await sink.publish([
+        ...numbered(`${topic}/a/x`, 3_000),
+        { topic: `${topic}/a/y`, key: null, payload: 'no' },
+      ]);
+      await reader.has(3_000);
+      expect(reader.texts).toEqual(range(3_000));
+      const { message } = reader.deliveries[0];
+      expect(message).toMatchObject({ topic: `${topic}/a/x`, key: null, position: '', source: source.name });
+      expect(message.at).toBeGreaterThanOrEqual(before);
+    },
+  );
 
   it('turns user properties into headers in lower case, and the content type into content-type', async () => {
     const topic = fresh('t');
@@ -59,38 +66,41 @@ describe.skipIf(mosquittoMissing)('an MQTT source', () => {
     expect(reader.deliveries[1].message.headers).toEqual({});
   });
 
-  it.each([5, 4])('version %i: what was not settled is delivered again after a close, the rest is not', async (version) => {
-    const topic = fresh('t');
-    const session = fresh('session');
-    const options = { url: broker.url, version, topics: [topic], session };
-    const first = openSource(options);
-    const sink = openSink({ url: broker.url, version });
-    await ready(first, sink);
-    const reader = new Reader(first);
-    await sink.publish(numbered(topic, 100));
-    await reader.has(100);
-    const open = new Set([3, 50, 99]);
-    reader.deliveries.forEach((delivery, i) => {
-      if (i < 90 && !open.has(i)) delivery.settle('done');
-    });
-    await reader.stop();
-    await first.close();
+  it.each([5, 4])(
+    'version %i: what was not settled is delivered again after a close, the rest is not',
+    async (version) => {
+      const topic = fresh('t');
+      const session = fresh('session');
+      const options = { url: broker.url, version, topics: [topic], session };
+      const first = openSource(options);
+      const sink = openSink({ url: broker.url, version });
+      await ready(first, sink);
+      const reader = new Reader(first);
+      await sink.publish(numbered(topic, 100));
+      await reader.has(100);
+      const open = new Set([3, 50, 99]);
+      reader.deliveries.forEach((delivery, i) => {
+        if (i < 90 && !open.has(i)) delivery.settle('done');
+      });
+      await reader.stop();
+      await first.close();
 
-    const second = openSource(options);
-    const again = new Reader(second, settleDone);
-    // Acknowledged is the prefix before 3: PUBACKs go in the order of receipt.
-    await again.has(97);
-    await pause(50);
-    expect(again.texts).toEqual(range(100).slice(3));
-    await second.close();
+      const second = openSource(options);
+      const again = new Reader(second, settleDone);
+      // Acknowledged is the prefix before 3: PUBACKs go in the order of receipt.
+      await again.has(97);
+      await pause(50);
+      expect(again.texts).toEqual(range(100).slice(3));
+      await second.close();
 
-    const third = openSource(options);
-    await ready(third);
-    const nothing = new Reader(third);
-    await sink.publish([{ topic, key: null, payload: 'last' }]);
-    await nothing.has(1);
-    expect(nothing.texts).toEqual(['last']);
-  });
+      const third = openSource(options);
+      await ready(third);
+      const nothing = new Reader(third);
+      await sink.publish([{ topic, key: null, payload: 'last' }]);
+      await nothing.has(1);
+      expect(nothing.texts).toEqual(['last']);
+    },
+  );
 
   it('acknowledges what is settled after reading has ended, until close', async () => {
     const topic = fresh('t');
@@ -125,27 +135,33 @@ describe.skipIf(mosquittoMissing)('an MQTT source', () => {
     expect(reader.texts).toEqual(range(5_000));
   });
 
-  it.each([5, 4])('version %i: holds at most maxInFlight messages while nothing is settled', async (version) => {
-    const topic = fresh('t');
-    const source = openSource({ url: broker.url, version, topics: [topic] }, contextOf({ maxInFlight: 50 }));
-    const sink = openSink({ url: broker.url, version });
-    await ready(source, sink);
-    const reader = new Reader(source);
-    await sink.publish(numbered(topic, 500));
-    await reader.has(50);
-    await pause(100);
-    expect(reader.deliveries.length).toBe(50);
-    let settled = 0;
-    while (settled < 500) {
-      for (const delivery of reader.deliveries.slice(settled, reader.deliveries.length)) {
-        delivery.settle('done');
-        settled += 1;
+  it.each([5, 4])(
+    'version %i: holds at most maxInFlight messages while nothing is settled',
+    async (version) => {
+      const topic = fresh('t');
+      const source = openSource(
+        { url: broker.url, version, topics: [topic] },
+        contextOf({ maxInFlight: 50 }),
+      );
+      const sink = openSink({ url: broker.url, version });
+      await ready(source, sink);
+      const reader = new Reader(source);
+      await sink.publish(numbered(topic, 500));
+      await reader.has(50);
+      await pause(100);
+      expect(reader.deliveries.length).toBe(50);
+      let settled = 0;
+      while (settled < 500) {
+        for (const delivery of reader.deliveries.slice(settled, reader.deliveries.length)) {
+          delivery.settle('done');
+          settled += 1;
+        }
+        expect(reader.deliveries.length - settled).toBeLessThanOrEqual(50);
+        await pause(1);
       }
-      expect(reader.deliveries.length - settled).toBeLessThanOrEqual(50);
-      await pause(1);
-    }
-    expect(reader.texts).toEqual(range(500));
-  });
+      expect(reader.texts).toEqual(range(500));
+    },
+  );
 
   it('bounds QoS 0 too, which no broker counts', async () => {
     const topic = fresh('t');
@@ -252,13 +268,52 @@ describe.skipIf(mosquittoMissing)('an MQTT source', () => {
     expect(JSON.stringify(source.health())).toContain('BROKER_UNREACHABLE: mqtt://localhost:1');
   });
 
+  it('turns off the gathering of small packets, which would cost milliseconds each', async () => {
+    const noDelay = vi.spyOn(Socket.prototype, 'setNoDelay');
+    try {
+      await ready(openSource({ url: broker.url, topics: ['x'] }));
+      expect(noDelay).toHaveBeenCalledWith(true);
+    } finally {
+      noDelay.mockRestore();
+    }
+  });
+
+  it('hands hundreds of retried messages out again', async () => {
+    const topic = fresh('t');
+    const source = openSource({ url: broker.url, topics: [topic], retryAfter: 10 });
+    const sink = openSink({ url: broker.url });
+    await ready(source, sink);
+    const warned = vi.fn();
+    process.once('warning', warned);
+    const tried = new Set<string>();
+    const reader = new Reader(source, (delivery) => {
+      const text = Buffer.from(delivery.message.payload).toString();
+      delivery.settle(tried.has(text) ? 'done' : 'retry');
+      tried.add(text);
+    });
+    await sink.publish(numbered(topic, 500));
+    await reader.has(1_000);
+    process.off('warning', warned);
+    expect(warned).not.toHaveBeenCalled();
+    expect(new Set(reader.texts).size).toBe(500);
+  });
+
   it('tries its addresses in turn', async () => {
-    const source = openSource({ url: ['mqtt://localhost:1', broker.url], topics: ['x'], reconnect: { min: 1 } });
+    const source = openSource({
+      url: ['mqtt://localhost:1', broker.url],
+      topics: ['x'],
+      reconnect: { min: 1 },
+    });
     await ready(source);
   });
 
   it('gives way when another client takes its session over, and says so', async () => {
-    const options = { url: broker.url, topics: ['x'], session: fresh('session'), reconnect: { min: '1m', max: '1m' } };
+    const options = {
+      url: broker.url,
+      topics: ['x'],
+      session: fresh('session'),
+      reconnect: { min: '1m', max: '1m' },
+    };
     const first = openSource(options);
     await ready(first);
     const second = openSource(options);
@@ -283,7 +338,7 @@ describe.skipIf(mosquittoMissing)('an MQTT source whose broker goes', () => {
     try {
       const topic = fresh('t');
       const context = contextOf({ clock: systemClock });
-      const options = { url: broker.url, topics: [topic], reconnect: { min: 10, max: 50 } };
+      const options = { url: broker.url, topics: [topic], reconnect: { min: 10, max: 50 }, retryAfter: 300 };
       const source = openSource(options, context);
       const sink = openSink({ url: broker.url, reconnect: { min: 10, max: 50 } });
       await ready(source, sink);
@@ -292,12 +347,14 @@ describe.skipIf(mosquittoMissing)('an MQTT source whose broker goes', () => {
       await reader.has(20);
       for (const delivery of reader.deliveries.slice(0, 10)) delivery.settle('done');
       await pause(50);
+      reader.deliveries[10].settle('retry');
       await broker.kill('SIGTERM');
       await until('the loss is seen', () => !source.health().ok);
       const stale = reader.deliveries.slice(10);
       await broker.start();
       await ready(source, sink);
       await reader.has(30);
+      await pause(400); // the retry of a lost connection must not come beside the redelivery
       for (const delivery of stale) delivery.settle('done'); // of the old connection: no PUBACK may come of it
       expect(reader.texts.slice(20)).toEqual(range(20).slice(10));
       expect(await context.telemetry.value('source_lost')).toBe(1);
@@ -310,4 +367,101 @@ describe.skipIf(mosquittoMissing)('an MQTT source whose broker goes', () => {
       await broker.stop();
     }
   });
+
+  it('forgets what nobody had read, for it comes again, and keeps its credit', async () => {
+    const broker = await Mosquitto.start();
+    try {
+      const topic = fresh('t');
+      const options = { url: broker.url, topics: [topic], reconnect: { min: 10, max: 50 } };
+      const source = openSource(options, contextOf({ maxInFlight: 20 }));
+      const sink = openSink({ url: broker.url, reconnect: { min: 10, max: 50 } });
+      await ready(source, sink);
+      await sink.publish(numbered(topic, 100));
+      for (let i = 0; i < 3; i++) {
+        await pause(50);
+        await broker.kill('SIGTERM');
+        await until('the loss is seen', () => !source.health().ok);
+        await broker.start();
+        await ready(source);
+      }
+      const reader = new Reader(source, settleDone);
+      await reader.has(100);
+      expect(reader.texts).toEqual(range(100));
+    } finally {
+      await broker.stop();
+    }
+  });
+
+  it('loses nothing over a line that is cut again and again', async () => {
+    const broker = await Mosquitto.start();
+    const line = await CutLine.to(broker.port);
+    try {
+      const topic = fresh('t');
+      const options = { url: line.url, topics: [topic], reconnect: { min: 5, max: 20 } };
+      const source = openSource(options, contextOf({ maxInFlight: 100 }));
+      const sink = openSink({ url: broker.url });
+      await ready(source, sink);
+      const seen = new Set<string>();
+      let since = 0;
+      let cuts = 0;
+      new Reader(source, (delivery) => {
+        seen.add(Buffer.from(delivery.message.payload).toString());
+        setImmediate(() => delivery.settle('done'));
+        since += 1;
+        if (since < 250) return;
+        since = 0;
+        cuts += 1;
+        setTimeout(() => line.cut(), 5); // some PUBACKs must get through, or there is no end to it
+      });
+      await sink.publish(numbered(topic, 2_000));
+      await until('all have come', () => seen.size === 2_000);
+      expect(cuts).toBeGreaterThan(5);
+    } finally {
+      line.close();
+      await broker.stop();
+    }
+  });
 });
+
+/** A line to a broker that can be cut in the middle of anything. */
+class CutLine {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(port: number) {
+    this.#server = createServer((near) => {
+      const far = connect(port, '127.0.0.1');
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ]) {
+        this.#sockets.add(from);
+        from.on('error', () => {});
+        from.on('close', () => {
+          this.#sockets.delete(from);
+          to.destroy();
+        });
+        from.pipe(to);
+      }
+    });
+  }
+
+  static async to(port: number): Promise<CutLine> {
+    const line = new CutLine(port);
+    await new Promise<void>((resolve) => line.#server.listen(0, '127.0.0.1', resolve));
+    return line;
+  }
+
+  get url(): string {
+    return `mqtt://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  close(): void {
+    this.cut();
+    this.#server.close();
+  }
+}

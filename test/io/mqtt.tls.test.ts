@@ -5,7 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
-import { contextOf, fresh, numbered, openSink, openSource, pause, Reader, range, ready, settleDone, until } from './mqtt.kit.ts';
+import {
+  contextOf,
+  fresh,
+  numbered,
+  openSink,
+  openSource,
+  pause,
+  Reader,
+  range,
+  ready,
+  settleDone,
+  until,
+} from './mqtt.kit.ts';
 
 /** A folder of certificates, made with openssl: one authority, a server, clients `a` and `b`, and a stranger. */
 class Authority {
@@ -34,7 +46,19 @@ class Authority {
 
   #root(name: string): void {
     this.#key(name);
-    this.#openssl('req', '-x509', '-new', '-key', `${name}.key`, '-subj', `/CN=${name}`, '-days', '2', '-out', `${name}.pem`);
+    this.#openssl(
+      'req',
+      '-x509',
+      '-new',
+      '-key',
+      `${name}.key`,
+      '-subj',
+      `/CN=${name}`,
+      '-days',
+      '2',
+      '-out',
+      `${name}.pem`,
+    );
   }
 
   #signed(name: string, by: string, extension = 'basicConstraints=CA:FALSE'): void {
@@ -42,7 +66,19 @@ class Authority {
     writeFileSync(this.file(`${name}.ext`), `${extension}\n`);
     this.#openssl('req', '-new', '-key', `${name}.key`, '-subj', `/CN=${name}`, '-out', `${name}.csr`);
     const signer = ['-CA', `${by}.pem`, '-CAkey', `${by}.key`, '-CAcreateserial'];
-    this.#openssl('x509', '-req', '-in', `${name}.csr`, ...signer, '-days', '2', '-extfile', `${name}.ext`, '-out', `${name}.pem`);
+    this.#openssl(
+      'x509',
+      '-req',
+      '-in',
+      `${name}.csr`,
+      ...signer,
+      '-days',
+      '2',
+      '-extfile',
+      `${name}.ext`,
+      '-out',
+      `${name}.pem`,
+    );
   }
 }
 
@@ -54,7 +90,10 @@ describe.skipIf(mosquittoMissing)('MQTT over TLS', () => {
   beforeAll(async () => {
     authority = new Authority();
     const [ca, cert, key] = ['ca.pem', 'server.pem', 'server.key'].map((name) => authority.file(name));
-    broker = await Mosquitto.start({ tls: { ca, cert, key, client: true }, config: ['use_identity_as_username true'] });
+    broker = await Mosquitto.start({
+      tls: { ca, cert, key, client: true },
+      config: ['use_identity_as_username true'],
+    });
   });
   afterAll(async () => {
     await broker?.stop();
@@ -82,7 +121,10 @@ describe.skipIf(mosquittoMissing)('MQTT over TLS', () => {
     for (const options of [tls('c'), { ca: authority.file('ca.pem') }]) {
       const source = openSource({ url: broker.url, topics: ['x'], tls: options, ...patient });
       const sink = openSink({ url: broker.url, tls: options, ...patient });
-      await expect(sink.publish(numbered('x', 1))).rejects.toMatchObject({ code: 'BROKER_AUTH', retry: true });
+      await expect(sink.publish(numbered('x', 1))).rejects.toMatchObject({
+        code: 'BROKER_AUTH',
+        retry: true,
+      });
       await until('the source says so', () => JSON.stringify(source.health()).includes('BROKER_AUTH'));
     }
   });
@@ -91,7 +133,12 @@ describe.skipIf(mosquittoMissing)('MQTT over TLS', () => {
     const wrong = tls('a', { ca: authority.file('stranger.pem') });
     const source = openSource({ url: broker.url, topics: ['x'], tls: wrong, ...patient });
     await until('the source says so', () => JSON.stringify(source.health()).includes('BROKER_AUTH'));
-    const name = openSource({ url: broker.url, topics: ['x'], tls: tls('a', { serverName: 'other' }), ...patient });
+    const name = openSource({
+      url: broker.url,
+      topics: ['x'],
+      tls: tls('a', { serverName: 'other' }),
+      ...patient,
+    });
     await until('the name is refused', () => JSON.stringify(name.health()).includes('BROKER_AUTH'));
     await ready(openSource({ url: broker.url, topics: ['x'], tls: { ...wrong, rejectUnauthorized: false } }));
   });
@@ -99,9 +146,13 @@ describe.skipIf(mosquittoMissing)('MQTT over TLS', () => {
   it('refuses at once files that cannot be read or do not fit together', () => {
     const options = { url: broker.url, topics: ['x'] };
     const missing = tls('a', { cert: authority.file('none.pem') });
-    expect(() => openSource({ ...options, tls: missing })).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+    expect(() => openSource({ ...options, tls: missing })).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID' }),
+    );
     const unfit = tls('a', { key: authority.file('b.key') });
-    expect(() => openSource({ ...options, tls: unfit })).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+    expect(() => openSource({ ...options, tls: unfit })).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID' }),
+    );
     expect(() => openSink({ url: broker.url, tls: unfit })).toThrow(/tls of sink/);
   });
 
@@ -122,7 +173,13 @@ describe.skipIf(mosquittoMissing)('MQTT over TLS', () => {
       while (streaming) {
         const next = numbered(topic, sent + 10).slice(sent);
         // A batch cut off by the renewal comes again, as the flow would do.
-        if (await sink.publish(next).then(() => true, () => false)) sent += 10;
+        if (
+          await sink.publish(next).then(
+            () => true,
+            () => false,
+          )
+        )
+          sent += 10;
         await pause(1);
       }
     })();
@@ -164,18 +221,21 @@ describe.skipIf(mosquittoMissing)('MQTT with user and password', () => {
     await reader.has(10);
   });
 
-  it.each([5, 4])('version %i: says BROKER_AUTH to a wrong one, without the password, and tries again', async (version) => {
-    const context = contextOf();
-    const login = { url: broker.url, version, user: 'plant', password: 'hunter2-secret', ...patient };
-    const source = openSource({ ...login, topics: ['x'] }, context);
-    const sink = openSink(login, context);
-    const refused = sink.publish(numbered('x', 1));
-    await expect(refused).rejects.toMatchObject({ code: 'BROKER_AUTH', retry: true });
-    await until('the source says so', () => JSON.stringify(source.health()).includes('BROKER_AUTH'));
-    expect(JSON.stringify([source.health(), sink.health()])).not.toContain('hunter2');
-    const seen = (broker.log.match(/not authorised/g) ?? []).length;
-    await until('it tries again', () => (broker.log.match(/not authorised/g) ?? []).length > seen);
-  });
+  it.each([5, 4])(
+    'version %i: says BROKER_AUTH to a wrong one, without the password, and tries again',
+    async (version) => {
+      const context = contextOf();
+      const login = { url: broker.url, version, user: 'plant', password: 'hunter2-secret', ...patient };
+      const source = openSource({ ...login, topics: ['x'] }, context);
+      const sink = openSink(login, context);
+      const refused = sink.publish(numbered('x', 1));
+      await expect(refused).rejects.toMatchObject({ code: 'BROKER_AUTH', retry: true });
+      await until('the source says so', () => JSON.stringify(source.health()).includes('BROKER_AUTH'));
+      expect(JSON.stringify([source.health(), sink.health()])).not.toContain('hunter2');
+      const seen = (broker.log.match(/not authorised/g) ?? []).length;
+      await until('it tries again', () => (broker.log.match(/not authorised/g) ?? []).length > seen);
+    },
+  );
 
   it('does not show a password that stands in the address', async () => {
     const url = broker.url.replace('://', '://plant:hunter2-secret@');
@@ -199,7 +259,11 @@ describe.skipIf(mosquittoMissing)('MQTT with access rules', () => {
         message: expect.stringContaining('closed/t'),
       });
       // mosquitto 2.0.11 also hangs up after it has refused a message.
-      const again = () => sink.publish(numbered('open/t', 1)).then(() => true, () => false);
+      const again = () =>
+        sink.publish(numbered('open/t', 1)).then(
+          () => true,
+          () => false,
+        );
       await until('the next message is taken', again);
     } finally {
       await broker.stop();

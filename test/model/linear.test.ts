@@ -105,7 +105,9 @@ it('an unlabelled row, and one of weight 0, leaves no trace', async () => {
 
 it('equal models are equal bytes, and another seed is another file', async () => {
   const engine = openEngine();
-  const files = await Promise.all([1, 1, 2].map((seed) => engine.create('linear', shapes[0], {}, seed).save()));
+  const files = await Promise.all(
+    [1, 1, 2].map((seed) => engine.create('linear', shapes[0], {}, seed).save()),
+  );
   expect(bytesOf(files[0]).equals(bytesOf(files[1]))).toBe(true);
   expect(bytesOf(files[0]).equals(bytesOf(files[2]))).toBe(false);
 });

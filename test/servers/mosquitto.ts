@@ -31,6 +31,11 @@ export const mosquittoMissing: string | null = 'missing' in found ? found.missin
 if (mosquittoMissing && process.env.CI === 'true') throw new Error(mosquittoMissing);
 if (mosquittoMissing) process.stderr.write(`SKIPPED, no mosquitto: ${mosquittoMissing}\n`);
 
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL'); // a test run that was broken off
+});
+
 export class Mosquitto {
   readonly port: number;
   readonly #folder: string;
@@ -67,6 +72,8 @@ export class Mosquitto {
     await this.#writeConfig(file, found);
     const child = spawn(found.path, ['-c', file], { env: { ...process.env, ...found.env } });
     this.#process = child;
+    running.add(child);
+    child.once('exit', () => running.delete(child));
     const note = (chunk: Buffer) => {
       this.#log += chunk.toString();
     };

@@ -20,7 +20,12 @@ export function readingTask(seed = 1, labels: readonly string[] = LABELS): Task 
 }
 
 /** A message of one reading. */
-export function readingMessage(index: number, fields: object, label: string | undefined, at = index): Message {
+export function readingMessage(
+  index: number,
+  fields: object,
+  label: string | undefined,
+  at = index,
+): Message {
   const payload = Buffer.from(JSON.stringify(fields));
   return { source: 'f', topic: 'f', key: null, payload, headers: {}, at, position: `f#${index}`, label };
 }

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { logisticAverage, Metrics, type MetricsReport, Quality, QualityWindow } from '../../src/task/metrics.ts';
+import {
+  logisticAverage,
+  Metrics,
+  type MetricsReport,
+  Quality,
+  QualityWindow,
+} from '../../src/task/metrics.ts';
 import { seededRandom } from '../../src/task/random.ts';
 import { missedAtRate, rankAreas, Scores } from '../../src/task/ranking.ts';
 
@@ -76,7 +82,10 @@ describe('counts', () => {
       [0, 0.2],
     ];
     // Bin of 0.9: 2 events, 1 right; bin of 0.8 (ham): 2 events, 2 right.
-    expect(measure(cases).calibrationError).toBeCloseTo((2 * Math.abs(0.5 - 0.9) + 2 * Math.abs(1 - 0.8)) / 4, 6);
+    expect(measure(cases).calibrationError).toBeCloseTo(
+      (2 * Math.abs(0.5 - 0.9) + 2 * Math.abs(1 - 0.8)) / 4,
+      6,
+    );
   });
 
   it('bound the price of a certain mistake', () => {
@@ -126,7 +135,10 @@ describe('ranking', () => {
 
   it('brackets the estimate by an interval as wide as theory says, the same for one seed', () => {
     const random = seededRandom(3, 'cases');
-    const cases = Array.from({ length: 2_000 }, (_, i): Case => [i % 2, (random() + random() + (i % 2) * 0.5) / 2.5]);
+    const cases = Array.from(
+      { length: 2_000 },
+      (_, i): Case => [i % 2, (random() + random() + (i % 2) * 0.5) / 2.5],
+    );
     const a = measure(cases);
     expect(measure(cases).intervals).toEqual(a.intervals);
     expect(measure(cases, 2).intervals).not.toEqual(a.intervals);
@@ -201,7 +213,11 @@ describe('the window of a gateway', () => {
     const quality = new QualityWindow(['ok', 'fault']);
     quality.add(0, 0, Float32Array.of(0.5, 0.5));
     quality.add(1, 0, Float32Array.of(0.75, 0.25));
-    expect(quality.close()).toMatchObject({ tested: 2, accuracy: 0.5, logLoss: (Math.log(2) + Math.log(4)) / 2 });
+    expect(quality.close()).toMatchObject({
+      tested: 2,
+      accuracy: 0.5,
+      logLoss: (Math.log(2) + Math.log(4)) / 2,
+    });
     quality.add(1, 1, Float32Array.of(0, 1));
     const again = QualityWindow.restore(['ok', 'fault'], quality.save());
     for (const each of [quality, again]) {

@@ -59,7 +59,11 @@ function parseAttribute(text: string): Attribute {
   const type = match[2].trim();
   if (type.startsWith('{')) {
     if (!type.endsWith('}')) throw new Error('the nominal values are never closed by }');
-    return { name, kind: 'nominal', values: new Set(splitArff(type.slice(1, -1)).map((token) => token.text)) };
+    return {
+      name,
+      kind: 'nominal',
+      values: new Set(splitArff(type.slice(1, -1)).map((token) => token.text)),
+    };
   }
   if (/^(numeric|real|integer)\b/i.test(type)) return { name, kind: 'numeric', values: new Set() };
   if (/^(string|date)\b/i.test(type)) return { name, kind: 'string', values: new Set() };
@@ -70,7 +74,8 @@ function toCell(token: Token, attribute: Attribute): Cell {
   if (token.text === MISSING && !token.quoted) return null;
   if (attribute.kind === 'numeric') {
     const value = Number(token.text);
-    if (token.text === '' || Number.isNaN(value)) throw new Error(`${attribute.name}: ${JSON.stringify(token.text)} is not a number`);
+    if (token.text === '' || Number.isNaN(value))
+      throw new Error(`${attribute.name}: ${JSON.stringify(token.text)} is not a number`);
     return Number.isFinite(value) ? value : null;
   }
   if (attribute.kind === 'nominal' && !attribute.values.has(token.text)) {
@@ -82,7 +87,8 @@ function toCell(token: Token, attribute: Attribute): Cell {
 function parseRow(text: string, attributes: readonly Attribute[]): Cell[] {
   if (text.startsWith('{')) throw new Error('sparse rows are not supported; write dense ones');
   const tokens = splitArff(text);
-  if (tokens.length !== attributes.length) throw new Error(`${tokens.length} cells, but ${attributes.length} attributes`);
+  if (tokens.length !== attributes.length)
+    throw new Error(`${tokens.length} cells, but ${attributes.length} attributes`);
   return tokens.map((token, i) => toCell(token, attributes[i]));
 }
 
@@ -100,14 +106,21 @@ export async function* readArff(path: string, options: TableOptions): AsyncGener
         else if (/^@data\b/i.test(line)) maker = makerOf(path, attributes, options, number);
         else if (!/^@relation\b/i.test(line)) throw new Error('neither @relation, @attribute nor @data');
       } catch (error) {
-        throw error instanceof Error && error.constructor === Error ? lineError(path, number, error.message) : error;
+        throw error instanceof Error && error.constructor === Error
+          ? lineError(path, number, error.message)
+          : error;
       }
     }
   }
   if (!maker) throw lineError(path, 1, 'no @data section');
 }
 
-function makerOf(path: string, attributes: readonly Attribute[], options: TableOptions, line: number): RecordMaker {
+function makerOf(
+  path: string,
+  attributes: readonly Attribute[],
+  options: TableOptions,
+  line: number,
+): RecordMaker {
   const names = attributes.map((attribute) => attribute.name);
   const usual = names.some((name) => /^(label|class)$/i.test(name));
   const label = options.label ?? (usual ? undefined : names.at(-1));

@@ -53,7 +53,10 @@ async function guessFile(path: string): Promise<FileFormat> {
   if ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff))
     refuse(path, 'UTF-16 text; convert it to UTF-8 first');
   if (head.length === 0) refuse(path, 'the file is empty');
-  const lines = head.toString('latin1').replace(/^\xef\xbb\xbf/, '').split(/\r?\n/);
+  const lines = head
+    .toString('latin1')
+    .replace(/^\xef\xbb\xbf/, '')
+    .split(/\r?\n/);
   if (await isIndex(path, lines)) return 'index';
   const byName = BY_EXTENSION[extname(path).toLowerCase()];
   if (byName) return byName;

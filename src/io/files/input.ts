@@ -13,15 +13,15 @@ import { readJsonLines } from './jsonl.ts';
 import { readLibsvm } from './libsvm.ts';
 import {
   listFolder,
-  listMaildir,
   listMail,
+  listMaildir,
   listMbox,
   type MailPlace,
   readIndex,
   readIndexRows,
-  readMbox,
   readPlaces,
 } from './mail.ts';
+import { readMbox } from './mbox.ts';
 import type { FileRecord } from './record.ts';
 import { readTable } from './tables.ts';
 
@@ -57,7 +57,10 @@ async function locate(text: string, options: InputOptions): Promise<Place> {
   const label = whole ? undefined : text.slice(0, cut);
   const format = options.format ?? (await guessFormat(path));
   if (label !== undefined && !MAILBOXES.includes(format))
-    throw new SluiceError('USAGE', `${text}: LABEL=PATH is for mailboxes and folders; ${format} carries its own labels`);
+    throw new SluiceError(
+      'USAGE',
+      `${text}: LABEL=PATH is for mailboxes and folders; ${format} carries its own labels`,
+    );
   return { path, label, format };
 }
 

@@ -38,7 +38,8 @@ function makeRecord(path: string, line: number, text: string, value: JsonObject,
   const has = (key: string | undefined): key is string => key !== undefined && Object.hasOwn(value, key);
   if (time !== undefined && !has(time)) throw lineError(path, line, `no member ${JSON.stringify(time)}`);
   const at = has(time) ? parseTime(value[time]) : Number.NaN;
-  if (has(time) && Number.isNaN(at)) throw lineError(path, line, `member ${JSON.stringify(time)} is not a time`);
+  if (has(time) && Number.isNaN(at))
+    throw lineError(path, line, `member ${JSON.stringify(time)} is not a time`);
   const label = has(name) ? labelOf(value[name]) : undefined;
   if (options.text !== undefined) return { at, label, payload: textMail(String(value[options.text] ?? '')) };
   if (!has(name) && !has(time)) return { at, label, payload: Buffer.from(text) };

@@ -18,7 +18,10 @@ interface Row {
 }
 
 export function parseLibsvm(text: string): Row {
-  const [head, ...pairs] = text.replace(/\s*#.*$/, '').trim().split(/\s+/);
+  const [head, ...pairs] = text
+    .replace(/\s*#.*$/, '')
+    .trim()
+    .split(/\s+/);
   const cells = new Map<number, number>();
   for (const pair of pairs) {
     const match = /^(\d{1,9}):(\S+)$/.exec(pair);

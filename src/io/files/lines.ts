@@ -18,7 +18,8 @@ export interface Line {
 export function fileError(path: string, error: unknown): SluiceError {
   if (error instanceof SluiceError) return error;
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOENT' || code === 'ENOTDIR') return new SluiceError('INPUT_NOT_FOUND', `${path}: no such file`);
+  if (code === 'ENOENT' || code === 'ENOTDIR')
+    return new SluiceError('INPUT_NOT_FOUND', `${path}: no such file`);
   return new SluiceError('INPUT_INVALID', `${path}: ${message}`, { cause: error });
 }
 
@@ -47,7 +48,8 @@ export async function* readLines(path: string): AsyncGenerator<readonly Line[]> 
   for await (const chunk of readChunks(path)) {
     const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = parts.pop() ?? '';
-    if (rest.length > MAX_LINE) throw lineError(path, number + 1, `the line is longer than ${MAX_LINE} characters`);
+    if (rest.length > MAX_LINE)
+      throw lineError(path, number + 1, `the line is longer than ${MAX_LINE} characters`);
     yield parts.map((text) => {
       number += 1;
       return { text: text.endsWith('\r') ? text.slice(0, -1) : text, number };

@@ -1,70 +1,16 @@
 /**
- * Raw mails from index.tsv, mbox, maildir and folders of `.eml`. Bytes pass through unchanged (mbox: without
- * the `From ` line, `>From ` unquoted as in mboxrd). A stream keeps the order of its file; folders, and
+ * Raw mails from index.tsv, maildir, folders of `.eml`, and several mailboxes of any kind together. Bytes pass
+ * through unchanged (but see mbox.ts). A stream keeps the order of its file; folders, and
  * several mailboxes together, are ordered by the newest `Received` date, which is the topmost one: the
  * recipient's own server wrote it, the lower ones and `Date` are the sender's word. Then by name. Memory:
  * a few mails, and for ordered inputs some 100 bytes a mail.
  */
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { SluiceError } from '../../errors.ts';
-import { fileError, lineError, readChunks, readLines } from './lines.ts';
+import { HEAD, loadAhead, readPart, receivedDate } from './bytes.ts';
+import { fileError, lineError, readLines } from './lines.ts';
+import { scanMbox, unboxMail } from './mbox.ts';
 import { type FileRecord, parseTime } from './record.ts';
-
-/** Larger mails are an error of the input, not a mail. The decoder has its own, smaller limit. */
-const MAX_MAIL = 256 * 1024 * 1024;
-/** Enough of a mail to find its topmost Received line. */
-const HEAD = 64 * 1024;
-
-/** The newest Received date of a header section, else its Date; NaN where there is neither. */
-export function receivedDate(head: Uint8Array): number {
-  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, HEAD)).toString('latin1');
-  const end = text.search(/\r?\n\r?\n/);
-  const lines = (end < 0 ? text : text.slice(0, end)).replace(/\r?\n[ \t]+/g, ' ').split(/\r?\n/);
-  let sent = Number.NaN;
-  for (const line of lines) {
-    if (/^received:/i.test(line)) {
-      const at = Date.parse(line.slice(line.lastIndexOf(';') + 1));
-      if (!Number.isNaN(at)) return at;
-    } else if (/^date:/i.test(line) && Number.isNaN(sent)) sent = Date.parse(line.slice(5));
-  }
-  return sent;
-}
-
-async function readPart(path: string, offset: number, length: number): Promise<Buffer> {
-  try {
-    const file = await open(path);
-    try {
-      const size = Math.min(length, (await file.stat()).size - offset);
-      if (size > MAX_MAIL) throw new SluiceError('INPUT_INVALID', `${path}: larger than ${MAX_MAIL} bytes`);
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(Math.max(size, 0)), 0, size, offset);
-      return buffer.subarray(0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    throw fileError(path, error);
-  }
-}
-
-/** Opening a file takes longer than reading a mail: some are read ahead. */
-const AHEAD = 8;
-
-/** `load` of every item, in order, with AHEAD of them under way. */
-async function* loadAhead<T, R>(
-  items: AsyncIterable<T> | Iterable<T>,
-  load: (item: T) => Promise<R>,
-): AsyncGenerator<R> {
-  const waiting: Promise<R>[] = [];
-  for await (const item of items) {
-    const loading = load(item);
-    // Whoever awaits it sees the failure; until then, or if nobody comes, it is no unhandled one.
-    loading.catch(() => {});
-    waiting.push(loading);
-    if (waiting.length === AHEAD) yield await waiting.shift()!;
-  }
-  for (const loading of waiting) yield await loading;
-}
 
 // ---------------------------------------------------------------- index.tsv
 
@@ -72,7 +18,10 @@ async function* loadAhead<T, R>(
  * Column 1 is the path of a raw mail relative to the index, column 2 its label; a header line may stand first
  * (its first cell names no file). `time` names a column of the header; else the mail's Received date counts.
  */
-export async function* readIndex(path: string, options: { readonly time?: string }): AsyncGenerator<FileRecord> {
+export async function* readIndex(
+  path: string,
+  options: { readonly time?: string },
+): AsyncGenerator<FileRecord> {
   yield* loadAhead(readIndexRows(path, options), async ({ file, line, label, at, position }) => {
     const payload = await readPart(file, 0, Number.POSITIVE_INFINITY).catch((error) => {
       throw lineError(path, line, (error as Error).message);
@@ -109,7 +58,13 @@ export async function* readIndexRows(
       }
       n += 1;
       const at = time < 0 ? null : parseTime(cells[time] ?? null);
-      yield { file, line: number, label: cells[1].trim() || undefined, position: `${basename(path)}#${n}`, at };
+      yield {
+        file,
+        line: number,
+        label: cells[1].trim() || undefined,
+        position: `${basename(path)}#${n}`,
+        at,
+      };
     }
   }
 }
@@ -199,7 +154,8 @@ export async function listMbox(path: string, label?: string): Promise<MailPlace[
 
 /** Reads mails in the order of `Received`; those without a date come first. */
 export async function* readPlaces(places: readonly MailPlace[]): AsyncGenerator<FileRecord> {
-  const when = (place: MailPlace) => (Number.isNaN(place.received) ? Number.NEGATIVE_INFINITY : place.received);
+  const when = (place: MailPlace) =>
+    Number.isNaN(place.received) ? Number.NEGATIVE_INFINITY : place.received;
   const byTime = (a: MailPlace, b: MailPlace) => {
     if (when(a) !== when(b)) return when(a) - when(b);
     const [nameA, nameB] = [basename(a.path), basename(b.path)];
@@ -210,84 +166,4 @@ export async function* readPlaces(places: readonly MailPlace[]): AsyncGenerator<
     const payload = place.boxed ? unboxMail(bytes) : bytes;
     return { payload, position: place.position, at: place.received, label: place.label };
   });
-}
-
-// ---------------------------------------------------------------- mbox
-
-const FROM = Buffer.from('From ');
-
-/** `From sender Tue Jul  2 …`: a time of day tells a separator from a sentence that begins with From. */
-function isFromLine(line: Buffer): boolean {
-  return line.subarray(0, 5).equals(FROM) && /^From .*\d\d:\d\d/.test(line.toString('latin1', 0, 200));
-}
-
-/** mboxrd: the empty line before the next From line is not the mail's; a line `>From `, `>>From ` … loses one `>`. */
-export function unboxMail(boxed: Buffer): Buffer {
-  const end = boxed.subarray(-4).toString('latin1');
-  const tail = end === '\r\n\r\n' ? 2 : end.endsWith('\n\n') ? 1 : 0;
-  const mail = boxed.subarray(0, boxed.length - tail);
-  if (!mail.includes('>From ')) return mail;
-  const text = mail.toString('latin1').replace(/^>(>*From )/gm, '$1');
-  return Buffer.from(text, 'latin1');
-}
-
-interface Span {
-  readonly head: Buffer;
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** Finds the mails of an mbox in one pass: a From line at the start or after an empty line begins one. */
-async function* scanMbox(path: string): AsyncGenerator<Span> {
-  let from = -1;
-  let head: Buffer[] = [];
-  let headBytes = 0;
-  let blank = true;
-  for await (const { line, offset } of readRawLines(path)) {
-    if (blank && isFromLine(line)) {
-      if (from >= 0) yield { head: Buffer.concat(head), offset: from, length: offset - from };
-      from = offset + line.length;
-      head = [];
-      headBytes = 0;
-    } else if (from < 0) {
-      throw new SluiceError('INPUT_INVALID', `${path}: an mbox begins with a line "From …"`);
-    } else if (headBytes < HEAD) {
-      head.push(Buffer.from(line));
-      headBytes += line.length;
-    }
-    blank = line.length <= 2 && (line[0] === 10 || line[0] === 13);
-    if (offset + line.length - from > MAX_MAIL) throw new SluiceError('INPUT_INVALID', `${path}: a mail is too large`);
-  }
-  if (from >= 0) yield { head: Buffer.concat(head), offset: from, length: Number.POSITIVE_INFINITY };
-}
-
-/** Lines with their ends, as bytes; a longer one than MAX_PART comes in parts, which no From line is. */
-async function* readRawLines(path: string): AsyncGenerator<{ line: Buffer; offset: number }> {
-  const maxPart = 1024 * 1024;
-  let rest: Buffer = Buffer.alloc(0);
-  let offset = 0;
-  for await (const chunk of readChunks(path)) {
-    const bytes: Buffer = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
-    let at = 0;
-    for (;;) {
-      const end = bytes.indexOf(10, at);
-      const cut: number = end >= 0 ? end + 1 : bytes.length - at > maxPart ? bytes.length : -1;
-      if (cut < 0) break;
-      yield { line: bytes.subarray(at, cut), offset: offset + at };
-      at = cut;
-    }
-    offset += at;
-    rest = bytes.subarray(at);
-  }
-  if (rest.length > 0) yield { line: rest, offset };
-}
-
-/** An mbox in its own order. */
-export async function* readMbox(path: string, label?: string): AsyncGenerator<FileRecord> {
-  let n = 0;
-  for await (const { head, offset, length } of scanMbox(path)) {
-    n += 1;
-    const payload = unboxMail(await readPart(path, offset, length));
-    yield { payload, position: `${basename(path)}#${n}`, at: receivedDate(head), label };
-  }
 }

@@ -41,14 +41,26 @@ export function parseCell(text: string): string | number | null {
 export function parseTime(cell: Cell): number {
   if (typeof cell === 'number') return Math.abs(cell) < 1e11 ? cell * 1000 : cell;
   if (typeof cell !== 'string') return Number.NaN;
-  const iso = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?(Z|[+-]\d\d:?\d\d)?$/.exec(cell.trim());
+  const iso = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?(Z|[+-]\d\d:?\d\d)?$/.exec(
+    cell.trim(),
+  );
   if (iso) return Date.parse(`${iso[1]}T${iso[2] ?? '00:00'}${iso[3] ?? 'Z'}`);
-  return NUMBER.test(cell) ? parseTime(Number(cell)) : Date.parse(cell);
+  return NUMBER.test(cell) ? parseTime(Number(cell)) : parseDate(cell);
+}
+
+const ZONE = /[+-]\d\d:?\d\d|\b(?:GMT|UTC?|Z|[ECMP][SD]T)\b/;
+
+/** A date in words; without a zone it is UTC, or the result would depend on where it is read. NaN where it is none. */
+export function parseDate(text: string): number {
+  const at = ZONE.test(text) ? Number.NaN : Date.parse(`${text} UTC`);
+  return Number.isNaN(at) ? Date.parse(text) : at;
 }
 
 /** A text alone as a mail, so that it runs through the same decoder and features as any mail. */
 export function textMail(text: string): Buffer {
-  return Buffer.from(`Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n${text}`);
+  return Buffer.from(
+    `Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n${text}`,
+  );
 }
 
 /** Which column carries the label where nobody said so. */
@@ -77,11 +89,13 @@ export class RecordMaker {
     const place = (name: string | undefined): number => {
       if (name === undefined) return -1;
       const at = names.indexOf(name);
-      if (at < 0) throw lineError(path, line, `no column ${JSON.stringify(name)}; there are ${names.join(', ')}`);
+      if (at < 0)
+        throw lineError(path, line, `no column ${JSON.stringify(name)}; there are ${names.join(', ')}`);
       return at;
     };
     const twice = names.find((name, i) => names.indexOf(name) !== i);
-    if (twice !== undefined) throw lineError(path, line, `column ${JSON.stringify(twice)} stands there twice`);
+    if (twice !== undefined)
+      throw lineError(path, line, `column ${JSON.stringify(twice)} stands there twice`);
     this.#label = place(options.label ?? defaultLabel(names));
     this.#text = place(options.text);
     this.#time = place(options.time);
@@ -114,7 +128,8 @@ export class RecordMaker {
     if (this.#text >= 0) return textMail(String(cells[this.#text] ?? ''));
     const parts: string[] = [];
     for (let i = 0; i < this.#names.length; i++) {
-      if (this.#keys[i] !== '' && cells[i] !== undefined) parts.push(this.#keys[i] + JSON.stringify(cells[i]));
+      if (this.#keys[i] !== '' && cells[i] !== undefined)
+        parts.push(this.#keys[i] + JSON.stringify(cells[i]));
     }
     return Buffer.from(`{${parts.join(',')}}`);
   }
@@ -123,6 +138,7 @@ export class RecordMaker {
 /** A label as text; undefined where the row has none. */
 export function labelOf(cell: Cell | undefined): string | undefined {
   if (cell === null || cell === undefined || cell === '' || cell === '?') return undefined;
-  if (typeof cell === 'object') throw new SluiceError('INPUT_INVALID', 'a label is a string, number or boolean');
+  if (typeof cell === 'object')
+    throw new SluiceError('INPUT_INVALID', 'a label is a string, number or boolean');
   return String(cell);
 }

@@ -17,7 +17,12 @@ const MAX_RECORD = 1024 * 1024;
  *
  *   record = field *(sep field)     field = *char | DQUOTE *(char | sep | LF | 2DQUOTE) DQUOTE
  */
-export function splitRecord(text: string, separator: string, into: string[], fail: (what: string) => Error): boolean {
+export function splitRecord(
+  text: string,
+  separator: string,
+  into: string[],
+  fail: (what: string) => Error,
+): boolean {
   into.length = 0;
   if (!text.includes('"')) {
     into.push(...text.split(separator));
@@ -41,7 +46,8 @@ export function splitRecord(text: string, separator: string, into: string[], fai
     }
     into.push(text.slice(at + 1, end).replaceAll('""', '"'));
     if (end + 1 === text.length) return true;
-    if (text[end + 1] !== separator) throw fail(`${JSON.stringify(text[end + 1])} stands after a closing quote`);
+    if (text[end + 1] !== separator)
+      throw fail(`${JSON.stringify(text[end + 1])} stands after a closing quote`);
     at = end + 2;
   }
 }

@@ -86,9 +86,11 @@ export const sourceOptions = z
 export const sinkOptions = z.strictObject({
   ...connection,
   topics: z
-    .record(z.string(), z.string())
+    .record(z.string(), z.string().min(1))
     .default({})
-    .describe('Other names for output topics, by the usual name: `sluice.spam.verdict: mail.verdicts`.'),
+    .describe(
+      'Other topic names, by what is published: { verdict: "mail.verdicts" }; may name {site} and {task}. Default: sluice.{task}.<what>.',
+    ),
   createTopics: z
     .boolean()
     .default(true)

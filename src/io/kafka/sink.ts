@@ -78,7 +78,7 @@ export class KafkaSink implements Sink {
       return Promise.reject(new SluiceError('PUBLISH_FAILED', `${this.name} is closed`));
     if (batch.length === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      const messages = batch.map((message) => prepare(message, this.#options.topics));
+      const messages = batch.map(prepare);
       const large = messages.find(({ bytes }) => bytes > this.#options.maxMessageBytes);
       if (large) return reject(tooLarge(large, this.#options.maxMessageBytes));
       const deadline = this.#context.clock.now() + this.#options.publishTimeout;
@@ -318,9 +318,8 @@ export class KafkaSink implements Sink {
 
 const jitter = (ms: number): number => ms * (0.5 + Math.random() / 2);
 
-function prepare(message: Outgoing, renames: Readonly<Record<string, string>>): Prepared {
-  const { key, payload, headers } = message;
-  const topic = renames[message.topic] ?? message.topic;
+function prepare(message: Outgoing): Prepared {
+  const { topic, key, payload, headers } = message;
   const value =
     typeof payload === 'string'
       ? payload

@@ -6,7 +6,13 @@
  * messages again (our caller retries), reuse packet ids across sessions and keep old certificates.
  * Nothing of a dead connection can therefore leak into the next one.
  */
-import { connect, type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from 'mqtt';
+import {
+  connect,
+  type IClientOptions,
+  type IConnackPacket,
+  type IPublishPacket,
+  type MqttClient,
+} from 'mqtt';
 import type { Clock, Health } from '../../contract.ts';
 import type { SluiceError } from '../../errors.ts';
 import { connectionFailure, hostOf } from './failure.ts';

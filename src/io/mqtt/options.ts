@@ -10,9 +10,12 @@ const PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
 /** MQTT 5, 2.1.4: the largest Remaining Length. */
 const MAX_PACKET_BYTES = 268_435_455;
 
-const address = z.string().refine((text) => URL.canParse(text) && PROTOCOLS.includes(new URL(text).protocol), {
-  message: 'not an MQTT address; write mqtt://host:1883, mqtts://host:8883, ws://host/path or wss://host/path',
-});
+const address = z
+  .string()
+  .refine((text) => URL.canParse(text) && PROTOCOLS.includes(new URL(text).protocol), {
+    message:
+      'not an MQTT address; write mqtt://host:1883, mqtts://host:8883, ws://host/path or wss://host/path',
+  });
 
 /** MQTT 5, 4.7.1: `+` fills a level, `#` is a whole last level. */
 const topicFilter = z
@@ -24,7 +27,8 @@ const topicFilter = z
       filter
         .split('/')
         .every(
-          (level, i, all) => level === '+' || (level === '#' && i === all.length - 1) || !/[+#\0]/.test(level),
+          (level, i, all) =>
+            level === '+' || (level === '#' && i === all.length - 1) || !/[+#\0]/.test(level),
         ),
     { message: 'not a topic filter: `+` must fill a level, `#` must be the whole last level' },
   )
@@ -49,11 +53,13 @@ const connection = {
     .default(5)
     .describe('Protocol version: 5, or 4 for MQTT 3.1.1.'),
   user: z.string().optional().describe('User name.'),
-  password: z.string().optional().describe('Password; best from the environment: ${MQTT_PASSWORD}.'),
+  password: z.string().optional().describe('Password; best taken from a variable of the environment.'),
   tls: tlsOptions.optional().describe('Certificates, for mqtts and wss.'),
   keepalive: duration
     .default(30_000)
-    .describe('A silent connection is checked this often; it is given up after one and a half times as long.'),
+    .describe(
+      'A silent connection is checked this often; it is given up after one and a half times as long.',
+    ),
   connectTimeout: duration.default(10_000).describe('Give up an attempt to connect after this time.'),
   reconnect: z
     .strictObject({

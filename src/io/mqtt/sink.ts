@@ -149,8 +149,7 @@ export class MqttSink implements Sink {
     this.#connection = null;
     this.#renewing?.();
     this.#renewing = null;
-    for (const job of [...this.#jobs])
-      if (!planned || job.next > job.confirmed) this.#finish(job, reason);
+    for (const job of [...this.#jobs]) if (!planned || job.next > job.confirmed) this.#finish(job, reason);
     if (wasUp && !planned && !this.#closed)
       this.#context.telemetry.count('sink_lost', { sink: this.name }, 1, { reason: reason.message });
   }

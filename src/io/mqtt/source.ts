@@ -50,6 +50,7 @@ export class MqttSource implements Source {
   readonly #stop = new AbortController();
   readonly #onSettled = (delivery: MqttDelivery, outcome: Outcome) => this.#settle(delivery, outcome);
   #queue: MqttDelivery[] = [];
+  #retries: { readonly delivery: MqttDelivery; readonly due: number }[] = [];
   #waiting: Waiting | null = null;
   #acks: HeldAcks | null = null;
   #client: MqttClient | null = null;
@@ -276,7 +277,7 @@ export class MqttSource implements Source {
   #settle(delivery: MqttDelivery, outcome: Outcome): void {
     const { acks, packetId, seq } = delivery.place;
     if (outcome === 'retry' && (acks.alive || !delivery.acknowledged)) {
-      void this.#retry(delivery);
+      this.#retry(delivery);
       return;
     }
     if (outcome === 'done' && delivery.acknowledged) {
@@ -293,15 +294,33 @@ export class MqttSource implements Source {
   }
 
   /** Hands a message out again after a while; it keeps its credit and its PUBACK stays owed. */
-  async #retry(delivery: MqttDelivery): Promise<void> {
-    const { message, place, tries } = delivery;
+  #retry(delivery: MqttDelivery): void {
+    const { place, tries } = delivery;
     if (delivery.acknowledged && tries === 0) place.acks.skip(place.seq);
     const wait = Math.min(MAX_RETRY_MS, this.#options.retryAfter * 2 ** Math.min(tries, 20));
-    await this.#context.clock.sleep(wait, this.#stop.signal);
-    if (this.#stop.signal.aborted || (delivery.acknowledged && !place.acks.alive)) this.#give(delivery);
-    else {
-      this.#queue.push(new MqttDelivery(message, place, tries + 1, this.#onSettled));
-      this.#wake?.();
+    this.#retries.push({ delivery, due: this.#context.clock.now() + wait });
+    if (this.#retries.length === 1) void this.#retryLoop();
+  }
+
+  /** One timer for all of them: looks every `retryAfter`, of which every wait is a multiple. */
+  async #retryLoop(): Promise<void> {
+    const { clock } = this.#context;
+    while (this.#retries.length > 0 && !this.#stop.signal.aborted) {
+      await clock.sleep(Math.max(1, this.#options.retryAfter), this.#stop.signal);
+      const now = clock.now();
+      const due = this.#retries.filter((retry) => retry.due <= now);
+      this.#retries = this.#retries.filter((retry) => retry.due > now);
+      for (const { delivery } of due) this.#handOutAgain(delivery);
     }
+  }
+
+  #handOutAgain(delivery: MqttDelivery): void {
+    const { message, place, tries } = delivery;
+    if (delivery.acknowledged && !place.acks.alive) {
+      this.#give(delivery); // its connection is over: the broker delivers it again
+      return;
+    }
+    this.#queue.push(new MqttDelivery(message, place, tries + 1, this.#onSettled));
+    this.#wake?.();
   }
 }

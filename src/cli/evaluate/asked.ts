@@ -1,0 +1,118 @@
+/**
+ * What was asked of `evaluate` on the command line, checked. Refuses (USAGE) words that are unknown and options that would do
+ * nothing, each by its name and with what is allowed.
+ */
+import { SluiceError } from '../../errors.ts';
+import { type FileFormat, formats, type InputOptions } from '../../io/files.ts';
+import type { Protocol } from '../../task/evaluation.ts';
+import type { TaskSpec } from '../../task/task.ts';
+
+/** As commander gives them. */
+export interface Given {
+  readonly config?: string;
+  readonly input: string[];
+  readonly train: string[];
+  readonly label?: string;
+  readonly positive?: string;
+  readonly protocol: string;
+  readonly trainFraction?: string;
+  readonly shuffle?: boolean;
+  readonly feedback: string;
+  readonly format?: string;
+  readonly separator?: string;
+  readonly columns?: string;
+  readonly text?: string;
+  readonly time?: string;
+  readonly model?: string;
+  readonly set: string[];
+  readonly seed: string;
+  readonly backend: string;
+  readonly threads?: string;
+  readonly json?: string | true;
+  readonly scores?: string;
+}
+
+export const DEFAULT_FRACTION = 0.7;
+
+export function usage(text: string): SluiceError {
+  return new SluiceError('USAGE', text);
+}
+
+export function oneOf<T extends string>(option: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((each) => each === value);
+  if (found !== undefined) return found;
+  throw usage(`${option} ${value}: is not one of ${allowed.join(', ')}`);
+}
+
+export function whole(option: string, text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
+  throw usage(`${option} ${text}: needs a whole number from 0`);
+}
+
+export function parseInput(given: Given): Omit<InputOptions, 'path'> {
+  const { label, text, time, separator } = given;
+  const format: FileFormat | undefined =
+    given.format === undefined ? undefined : oneOf('--format', given.format, formats);
+  const named: Readonly<Record<string, string>> = { '\\t': '\t', tab: '\t', comma: ',', semicolon: ';' };
+  const cut = separator === undefined ? undefined : (named[separator] ?? separator);
+  if (cut !== undefined && cut.length !== 1) throw usage(`--separator ${separator}: needs one character`);
+  for (const path of [...given.input, ...given.train]) {
+    if (path.startsWith('kafka:'))
+      throw usage(`--input ${path}: replaying a topic is not built yet; give files`);
+  }
+  return { format, label, text, time, separator: cut, columns: given.columns?.split(',') };
+}
+
+export function parseProtocol(given: Given): Protocol {
+  const kind = oneOf('--protocol', given.protocol, ['prequential', 'holdout']);
+  if (kind === 'prequential') {
+    if (given.trainFraction !== undefined) throw usage('--train-fraction is for --protocol holdout');
+    if (given.shuffle) throw usage('--shuffle is for --protocol holdout: prequential is about order');
+    return { kind };
+  }
+  // With --train the training part is there already.
+  const text = given.trainFraction ?? (given.train.length > 0 ? '0' : String(DEFAULT_FRACTION));
+  const trainFraction = Number(text);
+  if (text === '' || !(trainFraction >= 0 && trainFraction < 1))
+    throw usage(`--train-fraction ${text}: needs a share from 0 to below 1`);
+  return { kind, trainFraction };
+}
+
+/** `a.b=c` into an object; numbers and true or false are what they look like. */
+function assign(target: Record<string, unknown>, path: readonly string[], value: string): void {
+  const [head, ...rest] = path;
+  if (rest.length > 0) {
+    const inner = Object.hasOwn(target, head) ? target[head] : {};
+    const next = { ...(inner as Record<string, unknown>) };
+    assign(next, rest, value);
+    target[head] = next;
+    return;
+  }
+  const number = Number(value);
+  target[head] =
+    value === 'true' || value === 'false'
+      ? value === 'true'
+      : value !== '' && !Number.isNaN(number)
+        ? number
+        : value;
+}
+
+/** `--model` and `--set` on top of a task. */
+export function adjust(spec: TaskSpec, given: Given): TaskSpec {
+  const kind = given.model ?? spec.model.kind;
+  const model: Record<string, unknown> = kind === spec.model.kind ? { ...spec.model.options } : {};
+  const features: Record<string, unknown> = {
+    ...(spec.features?.options as Record<string, unknown> | undefined),
+  };
+  for (const setting of given.set) {
+    const cut = setting.indexOf('=');
+    if (cut <= 0) throw usage(`--set ${setting}: needs KEY=VALUE`);
+    const path = setting.slice(0, cut).split('.');
+    const value = setting.slice(cut + 1);
+    if (path[0] === 'features' && path.length > 1) assign(features, path.slice(1), value);
+    else assign(model, path[0] === 'model' ? path.slice(1) : path, value);
+  }
+  const positive = given.positive ?? spec.positive;
+  return { ...spec, positive, model: { kind, options: model }, features: { options: features } };
+}
