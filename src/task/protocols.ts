@@ -10,9 +10,9 @@
  */
 import type { Event, Message, Model } from '../contract.ts';
 import { asSluiceError, type ErrorCode, SluiceError } from '../errors.ts';
-import { RowArena, sliceRow } from '../features/rows.ts';
+import { RowArena } from '../features/rows.ts';
 import { dependsOnVerdict, type Feedback, Teacher } from './feedback.ts';
-import { type Chunk, Order, type Pending, Queue } from './schedule.ts';
+import { type Chunk, keepRows, Order, type Pending, Queue } from './schedule.ts';
 import type { Task } from './task.ts';
 
 /** Rows of one call where the schedule is known; and where it is not. */
@@ -131,6 +131,8 @@ class Run {
   readonly #teacher: Teacher;
   /** In the order of their coming: the lag is the same for all and the clock never goes back. */
   readonly #pending = new Queue<Pending>();
+  /** Those of them whose rows lie in the current chunk. */
+  readonly #fresh = new Set<Pending>();
   #span = 1;
 
   constructor(options: RunOptions) {
@@ -148,10 +150,8 @@ class Run {
     if (chunk.ids.length === 0) return;
     if (dependsOnVerdict(this.#options.feedback)) await this.#takeAsking(chunk);
     else await this.#takePlanned(chunk);
-    for (const pending of this.#pending) {
-      if (pending.kept) continue;
-      pending.kept = sliceRow(chunk.arena.view(), pending.row);
-    }
+    keepRows([...this.#fresh], chunk);
+    this.#fresh.clear();
     this.#options.onProgress?.(chunk.first + chunk.ids.length);
   }
 
@@ -179,6 +179,7 @@ class Run {
       next && this.#isDue(next, index, clock);
       next = this.#pending.first
     ) {
+      this.#fresh.delete(next);
       due.push(this.#pending.take());
     }
     return due;
@@ -186,7 +187,10 @@ class Run {
 
   #grant(chunk: Chunk, row: number, label: number): void {
     const [index, clock] = [chunk.first + row, chunk.clocks[row]];
-    if (label >= 0) this.#pending.push({ index, clock, label, row, kept: null });
+    if (label < 0) return;
+    const pending: Pending = { index, clock, label, row, kept: null };
+    this.#pending.push(pending);
+    this.#fresh.add(pending);
   }
 
   /** True where the training part need not be scored. */

@@ -15,18 +15,51 @@ export interface Chunk {
   readonly clocks: number[];
 }
 
-/** A label on its way. The row lies in the current chunk (`row`), or in a copy (`kept`). */
+/** A label on its way. */
 export interface Pending {
   readonly index: number;
   readonly clock: number;
   readonly label: number;
+  /** Which row of `kept`, or of the current chunk where that is null. */
   row: number;
+  /** A copy of rows of one earlier chunk; those that wait together share it. */
   kept: Rows | null;
+}
+
+/** Rows [from, to) over the same arrays. */
+function span(rows: Rows, from: number, to: number): Rows {
+  const { indices, values, denseDims } = rows;
+  const dense = rows.dense.subarray(from * denseDims, to * denseDims);
+  return { count: to - from, indptr: rows.indptr.subarray(from, to + 1), indices, values, denseDims, dense };
+}
+
+/** Neighbouring rows of one block become one part. */
+function spans(places: readonly { readonly rows: Rows; readonly row: number }[]): Rows[] {
+  const parts: Rows[] = [];
+  for (let i = 0; i < places.length; ) {
+    const { rows, row } = places[i];
+    let n = 1;
+    while (places[i + n]?.rows === rows && places[i + n].row === row + n) n += 1;
+    parts.push(span(rows, row, row + n));
+    i += n;
+  }
+  return parts;
+}
+
+/** Copies the rows of those that still wait out of a chunk whose arena is about to be used again. */
+export function keepRows(waiting: readonly Pending[], chunk: Chunk): void {
+  if (waiting.length === 0) return;
+  const rows = chunk.arena.view();
+  const kept = concat(spans(waiting.map(({ row }) => ({ rows, row }))));
+  waiting.forEach((pending, row) => {
+    pending.kept = kept;
+    pending.row = row;
+  });
 }
 
 /** First in, first out, without moving what waits. */
 export class Queue<T> {
-  #items: T[] = [];
+  #items: (T | undefined)[] = [];
   #head = 0;
 
   get first(): T | undefined {
@@ -39,16 +72,13 @@ export class Queue<T> {
 
   /** Takes out the first; call it where there is one. */
   take(): T {
-    const item = this.#items[this.#head++];
+    const item = this.#items[this.#head]!;
+    this.#items[this.#head++] = undefined;
     if (this.#head > 1_024 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;
     }
     return item;
-  }
-
-  *[Symbol.iterator](): Generator<T> {
-    for (let i = this.#head; i < this.#items.length; i++) yield this.#items[i];
   }
 }
 
@@ -56,7 +86,7 @@ export class Queue<T> {
 export class Order {
   readonly #chunk: Chunk;
   readonly #kept: Pending[] = [];
-  /** Learning of a kept row k is -1 - k; of the chunk's row r it is noted as r in `learned` and shifted at the end. */
+  /** `row` counts kept rows, or rows of the chunk: these lie behind the kept ones, however many come. */
   readonly #steps: { readonly row: number; readonly kept: boolean; readonly learn: boolean }[] = [];
   readonly #labels = new Map<number, number>();
 
@@ -84,7 +114,9 @@ export class Order {
   /** Probabilities, one line of `classes` per row, kept rows included. */
   async run(model: Model): Promise<Float32Array> {
     const own = this.#chunk.arena.view();
-    const rows = this.#kept.length === 0 ? own : concat([...this.#kept.map((pending) => pending.kept!), own]);
+    const places = this.#kept.map(({ kept, row }) => ({ rows: kept!, row }));
+    const whole = () => concat([...spans(places), span(own, 0, own.count)]);
+    const rows = places.length === 0 ? own : whole();
     const labels = new Int32Array(rows.count).fill(-1);
     this.#kept.forEach((pending, i) => {
       labels[i] = pending.label;
