@@ -15,6 +15,8 @@ import { FIELDS, random, reading } from '../inputs.ts';
 const MAIN = path.resolve('dist/src/main.js');
 const BARE = path.resolve('dist/bench/peers/bare.js');
 const MAX_IN_FLIGHT = 4_096;
+/** To profile the process under test: BENCH_NODE_ARGS='--cpu-prof --cpu-prof-dir=/tmp/profiles'. */
+const NODE_ARGS = process.env.BENCH_NODE_ARGS?.split(' ') ?? [];
 /** Clock ticks of /proc/<pid>/stat a second on Linux. */
 const TICKS = 100;
 
@@ -55,7 +57,7 @@ async function cpuSecondsOf(child: ChildProcess): Promise<number> {
 /** Starts the process, waits for all outputs, stops it. */
 async function timed(args: readonly string[], counter: Counter, n: number): Promise<Measure> {
   const done = counter.expect(n);
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'pipe'] });
+  const child = spawn(process.execPath, [...NODE_ARGS, ...args], { stdio: ['ignore', 'inherit', 'pipe'] });
   let log = '';
   child.stderr!.on('data', (text) => {
     log = (log + text).slice(-4_000);

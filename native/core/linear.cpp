@@ -16,8 +16,7 @@ struct Range {
 };
 
 /** In file order. The bounds keep every later value finite; what is sensible is said in kinds.ts. */
-constexpr Range kRanges[] = {
-    {"rate", 0, 100}, {"l2", 0, 1}, {"eps", 1e-12, 1e6}, {"normalise", 0, 1}};
+constexpr Range kRanges[] = {{"rate", 0, 100}, {"l2", 0, 1}, {"eps", 1e-12, 1e6}, {"normalise", 0, 1}};
 
 /** Values in the order of kRanges; the sentence of a refusal, or empty. */
 std::string read_options(const Options& given, double (&values)[4]) {
@@ -112,10 +111,10 @@ class Linear final : public Model {
   void run(Batch& batch, float* scores, const Stop& stop) {
     if (!batch.labels && batch.rows.count > 0) throw Failure("MODEL_INPUT", "learning needs labels");
     check_batch(batch, shape_);
-    expect_ok(table().linear_step(device_->handle(), &view_, &batch.rows, batch.labels, batch.weights,
-                                  batch.schedule, batch.schedule ? batch.schedule_length : 0, scores,
-                                  flag(stop)),
-              "learning");
+    expect_ok(
+        table().linear_step(device_->handle(), &view_, &batch.rows, batch.labels, batch.weights,
+                            batch.schedule, batch.schedule ? batch.schedule_length : 0, scores, flag(stop)),
+        "learning");
   }
 
   std::shared_ptr<Device> device_;
@@ -194,7 +193,8 @@ void Linear::write(FileWriter& file) const {
 void check_moments(const double* moments, uint32_t dims) {
   for (uint32_t j = 0; j < dims; ++j) {
     const double count = moments[j], squares = moments[2 * dims + j];
-    if (!(count >= 0 && count <= 0x1p53 && count == std::floor(count))) corrupt("a column count is impossible");
+    if (!(count >= 0 && count <= 0x1p53 && count == std::floor(count)))
+      corrupt("a column count is impossible");
     if (!std::isfinite(moments[dims + j])) corrupt("a column mean is not finite");
     if (!(squares >= 0 && std::isfinite(squares))) corrupt("a column variance is impossible");
   }

@@ -89,7 +89,8 @@ SLUICE_HD static inline double log_exact(double x) {
   return kd * 6.93147180369123816490e-01 + (2.0 * s + (2.0 * s * s2 * p + kd * 1.90821492927058770002e-10));
 }
 
-/** A logit as the losses take it: NaN (from an overflow of both signs) is no opinion, infinities are bounded. */
+/** A logit as the losses take it: NaN (from an overflow of both signs) is no opinion, infinities are bounded.
+ */
 SLUICE_HD static inline double bounded_logit(float z) {
   const double wide = static_cast<double>(z);
   if (wide != wide) return 0.0;

@@ -80,7 +80,8 @@ typedef struct sluice_backend {
   int (*open)(const sluice_device_options* options, void** device, char* text, size_t size);
   void (*close)(void* device);
 
-  /* (optional, both or none; default: zeroed host memory) Zeroed memory of the device, null when there is none. */
+  /* (optional, both or none; default: zeroed host memory) Zeroed memory of the device, null when there is
+   * none. */
   void* (*alloc)(void* device, size_t bytes);
   void (*free)(void* device, void* memory, size_t bytes);
   /* (optional, both or none; default: alloc gives host memory, which is read and written directly) */

@@ -13,9 +13,9 @@ namespace sluice {
 
 /** What a model must know about its input and output, fixed for its life. */
 struct Shape {
-  uint32_t dims;       // sparse buckets: a power of two, or 0
+  uint32_t dims;  // sparse buckets: a power of two, or 0
   uint32_t dense_dims;
-  uint32_t classes;    // >= 2
+  uint32_t classes;  // >= 2
 };
 
 /** Bounds of a shape: what no honest task exceeds, so that a damaged file cannot ask for the moon. */

@@ -149,8 +149,8 @@ int linear_step(void* device, sluice_linear* model, const sluice_rows* rows, con
   try {
     const Scratch scratch(*model);
     cpu.linear->prepare(model, scratch.get());
-    const bool whole = cpu.linear->step(model, rows, labels, weights, schedule, entries, scores,
-                                        scratch.get(), stop);
+    const bool whole =
+        cpu.linear->step(model, rows, labels, weights, schedule, entries, scores, scratch.get(), stop);
     return whole ? SLUICE_OK : SLUICE_STOPPED;
   } catch (const std::bad_alloc&) {
     return SLUICE_NO_MEMORY;

@@ -22,7 +22,8 @@ class Pool {
 
   uint32_t threads() const { return wanted_; }
 
-  /** Calls work(context) on up to `threads()` threads, this one included, and returns when all have returned. */
+  /** Calls work(context) on up to `threads()` threads, this one included, and returns when all have returned.
+   */
   void run(void (*work)(void*), void* context);
 
  private:

@@ -93,7 +93,8 @@ Napi::Value open(const Napi::CallbackInfo& info) {
     handle->chosen = handle->cpu;
     if (backend == "cuda") {
       const BackendLibrary cuda = open_library(text(info[1], "the path of the CUDA library"));
-      if (!cuda.table) throw Failure("BACKEND_UNAVAILABLE", "the backend cuda cannot be used: " + cuda.reason);
+      if (!cuda.table)
+        throw Failure("BACKEND_UNAVAILABLE", "the backend cuda cannot be used: " + cuda.reason);
       handle->chosen = Device::open(cuda.table, options, cuda.library);
     } else if (backend != "cpu") {
       throw Failure("BACKEND_UNAVAILABLE", "there is no backend " + backend);

@@ -31,7 +31,8 @@ uint64_t whole(const Napi::Value& value, uint64_t most, const char* name) {
     if (number >= 0 && number <= static_cast<double>(most) && number == std::floor(number))
       return static_cast<uint64_t>(number);
   }
-  throw Failure("MODEL_INPUT", std::string(name) + " is not a whole number of at most " + std::to_string(most));
+  throw Failure("MODEL_INPUT",
+                std::string(name) + " is not a whole number of at most " + std::to_string(most));
 }
 
 std::string text(const Napi::Value& value, const char* name) {
@@ -45,7 +46,8 @@ View<void> typed_array(const Napi::Value& value, napi_typedarray_type type, cons
   napi_typedarray_type found{};
   View<void> result;
   if (napi_is_typedarray(env, value, &is) != napi_ok || !is ||
-      napi_get_typedarray_info(env, value, &found, &result.length, &result.data, nullptr, nullptr) != napi_ok ||
+      napi_get_typedarray_info(env, value, &found, &result.length, &result.data, nullptr, nullptr) !=
+          napi_ok ||
       found != type)
     throw Failure("MODEL_INPUT", std::string(name) + " is not the typed array it should be");
   // So that null can mean "not given". Nobody writes to it: its length is 0.

@@ -8,7 +8,8 @@ namespace {
 
 constexpr uint32_t kFirst = 1;  // argument 0 is the handle
 
-/** Scores land in a Float32Array made at the door, so that nothing is copied; it is the first thing pinned. */
+/** Scores land in a Float32Array made at the door, so that nothing is copied; it is the first thing pinned.
+ */
 class ScoringJob final : public Job {
  public:
   /** `steps`: run the batch's schedule; else only score. */
@@ -54,8 +55,9 @@ class SaveJob final : public Job {
     napi_value buffer = nullptr, value = nullptr;
     if (napi_create_arraybuffer(env, bytes_.size(), &data, &buffer) != napi_ok) return nullptr;
     std::memcpy(data, bytes_.data(), bytes_.size());
-    return napi_create_typedarray(env, napi_uint8_array, bytes_.size(), buffer, 0, &value) == napi_ok ? value
-                                                                                                     : nullptr;
+    return napi_create_typedarray(env, napi_uint8_array, bytes_.size(), buffer, 0, &value) == napi_ok
+               ? value
+               : nullptr;
   }
 
  private:
@@ -72,7 +74,8 @@ Napi::Array pin(const Napi::CallbackInfo& info, Napi::Value result) {
 
 Napi::Float32Array make_scores(const Napi::CallbackInfo& info, const Batch& given, uint32_t classes) {
   // Before anything is allocated for a count that the rows do not bear out.
-  if (given.indptr_length <= given.rows.count) throw Failure("MODEL_INPUT", "indptr is shorter than count + 1");
+  if (given.indptr_length <= given.rows.count)
+    throw Failure("MODEL_INPUT", "indptr is shorter than count + 1");
   try {
     return Napi::Float32Array::New(info.Env(), static_cast<size_t>(given.rows.count) * classes);
   } catch (const Napi::Error&) {

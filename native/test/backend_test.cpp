@@ -26,7 +26,9 @@ TEST_F(Library, WhatCannotBeUsedIsSaidInWords) {
   const BackendLibrary driverless = open_as("driver");
   ASSERT_NE(driverless.table, nullptr);
   EXPECT_EQ(probe_backend(*driverless.table), std::pair(false, std::string("no driver")));
-  EXPECT_EQ(failure_code([&] { Device::open(driverless.table, {1, nullptr}, driverless.library); }),
+  EXPECT_EQ(failure_code([&] {
+              Device::open(driverless.table, {1, nullptr}, driverless.library);
+            }),
             "BACKEND_UNAVAILABLE");
 }
 
@@ -44,8 +46,8 @@ TEST_F(Library, GivesTheBitsOfTheCpuWhereverItsMemoryLies) {
     EXPECT_TRUE(same_bits(step(*model, batch), expected));
     const auto bytes = model->save();
     EXPECT_EQ(bytes, referee->save());
-    EXPECT_TRUE(same_bits(score(*load_model(device, bytes.data(), bytes.size()), batch),
-                          score(*referee, batch)));
+    EXPECT_TRUE(
+        same_bits(score(*load_model(device, bytes.data(), bytes.size()), batch), score(*referee, batch)));
   }
 }
 

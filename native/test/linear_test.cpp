@@ -126,7 +126,8 @@ class LinearOnEveryCpu : public ::testing::TestWithParam<std::tuple<const char*,
 };
 
 INSTANTIATE_TEST_SUITE_P(Variants, LinearOnEveryCpu,
-                         ::testing::Combine(::testing::Values("baseline", "avx2"), ::testing::Values(1u, 3u)));
+                         ::testing::Combine(::testing::Values("baseline", "avx2"),
+                                            ::testing::Values(1u, 3u)));
 
 TEST_P(LinearOnEveryCpu, GivesTheBitsOfThePlainReference) {
   for (const Shape& shape : kShapes)
@@ -138,8 +139,8 @@ TEST_P(LinearOnEveryCpu, GivesTheBitsOfThePlainReference) {
       const auto scores = step(*model, batch);
       for (uint32_t i = 0; i < batch.count(); ++i) {
         const auto expected = reference.score(batch, i);
-        ASSERT_TRUE(same_bits(expected, {scores.begin() + i * shape.classes,
-                                         scores.begin() + (i + 1) * shape.classes}))
+        ASSERT_TRUE(same_bits(expected,
+                              {scores.begin() + i * shape.classes, scores.begin() + (i + 1) * shape.classes}))
             << "row " << i << " of " << shape.dims << "/" << shape.dense_dims << "/" << shape.classes;
         reference.learn(batch, i);
       }
@@ -310,13 +311,13 @@ TEST(Linear, GradientsAgreeWithFiniteDifferences) {
 
 TEST(Linear, OptionsOutOfRangeUnknownOrMissingAreRefused) {
   const Shape shape{16, 0, 2};
-  for (const Options& bad : {Options{}, Options{{"rate", 0.4}},
-                             Options{{"rate", -1}, {"l2", 0}, {"eps", 1}, {"normalise", 1}},
-                             Options{{"rate", NAN}, {"l2", 0}, {"eps", 1}, {"normalise", 1}},
-                             Options{{"rate", 1}, {"l2", 0}, {"eps", 0}, {"normalise", 1}},
-                             Options{{"rate", 1}, {"l2", 0}, {"eps", 1}, {"normalise", 0.5}},
-                             Options{{"rate", 1}, {"l2", 0}, {"eps", 1}, {"normalise", 1}, {"rat", 1}},
-                             Options{{"rate", 1}, {"rate", 1}, {"l2", 0}, {"eps", 1}, {"normalise", 1}}})
+  for (const Options& bad :
+       {Options{}, Options{{"rate", 0.4}}, Options{{"rate", -1}, {"l2", 0}, {"eps", 1}, {"normalise", 1}},
+        Options{{"rate", NAN}, {"l2", 0}, {"eps", 1}, {"normalise", 1}},
+        Options{{"rate", 1}, {"l2", 0}, {"eps", 0}, {"normalise", 1}},
+        Options{{"rate", 1}, {"l2", 0}, {"eps", 1}, {"normalise", 0.5}},
+        Options{{"rate", 1}, {"l2", 0}, {"eps", 1}, {"normalise", 1}, {"rat", 1}},
+        Options{{"rate", 1}, {"rate", 1}, {"l2", 0}, {"eps", 1}, {"normalise", 1}}})
     EXPECT_EQ(failure_code([&] { make_linear(shape, cpu_device(), bad); }), "MODEL_INPUT");
 }
 
@@ -337,14 +338,13 @@ TEST(Linear, InputThatBecomesWildAfterTheCheckStaysInsideTheModel) {
       const uint32_t outputs = classes == 2 ? 1 : classes, stride = classes == 2 ? 1 : 4;
       std::vector<float> records(67 * 2 * stride), scores(30 * classes);
       std::vector<double> moments(6);
-      sluice_linear model{64,   2,    classes, outputs, stride, 1, 0.4f, 0, 1e-6f, records.data(),
-                          moments.data()};
+      sluice_linear model{64, 2, classes, outputs, stride, 1, 0.4f, 0, 1e-6f, records.data(), moments.data()};
       const int32_t stop = 0;
-      EXPECT_EQ(cpu_backend()->linear_step(device->handle(), &model, &batch.rows, owned.labels.data(), nullptr,
-                                           nullptr, 0, scores.data(), &stop),
+      EXPECT_EQ(cpu_backend()->linear_step(device->handle(), &model, &batch.rows, owned.labels.data(),
+                                           nullptr, nullptr, 0, scores.data(), &stop),
                 SLUICE_OK);
-      EXPECT_EQ(cpu_backend()->linear_step(device->handle(), &model, &batch.rows, owned.labels.data(), nullptr,
-                                           owned.schedule.data(), 5, scores.data(), &stop),
+      EXPECT_EQ(cpu_backend()->linear_step(device->handle(), &model, &batch.rows, owned.labels.data(),
+                                           nullptr, owned.schedule.data(), 5, scores.data(), &stop),
                 SLUICE_OK);
     }
 }

@@ -34,7 +34,10 @@ const Damage kDamages[] = {
     {"a negative weight", [](OwnedBatch& b) { b.weighted = true, b.weights[2] = -1; }},
     {"a NaN weight", [](OwnedBatch& b) { b.weighted = true, b.weights[2] = NAN; }},
     {"a huge weight", [](OwnedBatch& b) { b.weighted = true, b.weights[2] = 1e30f; }},
-    {"a schedule beyond the rows", [](OwnedBatch& b) { b.scheduled = true, b.schedule = {0, 20}; }},
+    {"a schedule beyond the rows",
+     [](OwnedBatch& b) {
+       b.scheduled = true, b.schedule = {0, 20};
+     }},
     {"a schedule far below", [](OwnedBatch& b) { b.scheduled = true, b.schedule = {INT32_MIN}; }},
 };
 

@@ -336,8 +336,7 @@ export class Gateway {
   #gauges(): void {
     const { telemetry } = this.#context;
     telemetry.set('ready', {}, this.health().ok ? 1 : 0);
-    telemetry.set('in_flight_events', {}, this.#pipeline?.credit.events ?? 0);
-    telemetry.set('in_flight_bytes', {}, this.#pipeline?.credit.bytes ?? 0);
+    this.#pipeline?.tell();
     for (const name of this.#ports.keys()) {
       const { messages, bytes } = this.#store.outbox.size(name);
       telemetry.set('outbox_messages', { sink: name }, messages);

@@ -30,6 +30,12 @@ export class Pipeline {
   readonly #stop = new AbortController();
   readonly credit: Credit;
   #readers: Promise<void>[] = [];
+  /** Settled and not yet told: a counter a message would cost more than the settling. */
+  readonly #settled = new Map<string, number>();
+  readonly #onSettled = (slot: Slot): void => {
+    const { source } = slot.message;
+    this.#settled.set(source, (this.#settled.get(source) ?? 0) + 1);
+  };
 
   constructor(routes: readonly Route[], context: PipelineContext) {
     this.#routes = routes;
@@ -62,6 +68,7 @@ export class Pipeline {
     ]);
     timeout.abort();
     await Promise.all(this.#routes.map((route) => route.source.close()));
+    this.tell();
     return { clean };
   }
 
@@ -74,6 +81,15 @@ export class Pipeline {
     await lane.room();
     lane.offer(new Slot(delivery, 1, this.credit, this.#context.clock.now(), null));
     lane.flush();
+  }
+
+  /** Brings the counters up to date; called every second or so, and at the end. */
+  tell(): void {
+    const { telemetry } = this.#context;
+    for (const [source, n] of this.#settled) if (n > 0) telemetry.count('settled', { source }, n);
+    this.#settled.clear();
+    telemetry.set('in_flight_events', {}, this.credit.events);
+    telemetry.set('in_flight_bytes', {}, this.credit.bytes);
   }
 
   #lanes(): Lane[] {
@@ -98,7 +114,6 @@ export class Pipeline {
     const { telemetry, clock } = this.#context;
     const source = route.source.name;
     const receivedAt = clock.now();
-    const onSettled = () => telemetry.count('settled', { source });
     let bytes = 0;
     for (const delivery of deliveries) {
       const size = delivery.message.payload.byteLength;
@@ -108,7 +123,7 @@ export class Pipeline {
         // Without credit at stop the message stays unsettled: its transport delivers it again.
         if (!(await this.credit.take(size, this.#stop.signal))) return;
       }
-      const slot = new Slot(delivery, route.lanes.length, this.credit, receivedAt, onSettled);
+      const slot = new Slot(delivery, route.lanes.length, this.credit, receivedAt, this.#onSettled);
       for (const lane of route.lanes) {
         if (!lane.hasRoom) await lane.room();
         lane.offer(slot);

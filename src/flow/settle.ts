@@ -11,7 +11,7 @@ export class Slot {
   readonly startedAt: number;
   readonly receivedAt: number;
   readonly #credit: Credit;
-  readonly #onSettled: ((outcome: Outcome) => void) | null;
+  readonly #onSettled: ((slot: Slot) => void) | null;
   #pending: number;
   #outcome: Outcome = 'done';
 
@@ -20,7 +20,7 @@ export class Slot {
     tasks: number,
     credit: Credit,
     receivedAt: number,
-    onSettled: ((outcome: Outcome) => void) | null,
+    onSettled: ((slot: Slot) => void) | null,
   ) {
     this.delivery = delivery;
     this.#pending = tasks;
@@ -42,6 +42,6 @@ export class Slot {
     if (this.#pending > 0) return;
     this.delivery.settle(this.#outcome);
     this.#credit.give(this.message.payload.byteLength);
-    this.#onSettled?.(this.#outcome);
+    this.#onSettled?.(this);
   }
 }

@@ -11,8 +11,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { openEngine } from '../../src/model/engine.ts';
 import { bytesOf, randomRows, seeded } from '../model/fixtures.ts';
 
-const addonPath =
-  process.env.SLUICE_ADDON ?? join(import.meta.dirname, '../../build/Release/sluice.node');
+const addonPath = process.env.SLUICE_ADDON ?? join(import.meta.dirname, '../../build/Release/sluice.node');
 const folder = mkdtempSync(join(tmpdir(), 'sluice-native-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -12,7 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import kafkajs, { type Admin } from 'kafkajs';
 import { inject } from 'vitest';
-import { ensureKafka } from '../../scripts/servers/kafka.mjs';
+import { ensureKafka } from '#servers/kafka.mjs';
 import './global.ts';
 
 const READY_WITHIN_MS = 60_000;

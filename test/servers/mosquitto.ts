@@ -8,7 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureMosquitto } from '../../scripts/servers/mosquitto.mjs';
+import { ensureMosquitto } from '#servers/mosquitto.mjs';
 
 export interface MosquittoOptions {
   /** Server certificate; `ca` also decides which client certificates are taken. */
