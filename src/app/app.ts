@@ -9,7 +9,7 @@ import type { Config } from '../config.ts';
 import type { Engine } from '../contract.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
-import { startWeb } from '../web/server.ts';
+import { startWeb, type Web } from '../web/server.ts';
 import { Gateway } from './gateway.ts';
 
 const WATCH_MS = 1_000;
@@ -28,7 +28,7 @@ export class App {
   readonly #options: AppOptions;
   #config: Config;
   #gateway: Gateway | null = null;
-  #web: Awaited<ReturnType<typeof startWeb>> | null = null;
+  #web: Web | null = null;
   #turn: Promise<void> = Promise.resolve();
   #failure: SluiceError | null = null;
 
@@ -37,14 +37,16 @@ export class App {
     this.#config = options.config;
   }
 
+  /** `/ping` and `/ready` answer from the beginning; a store that is in use is told before an address that is. */
   static async start(options: AppOptions): Promise<App> {
     const app = new App(options);
-    app.#gateway = await app.#open(options.config);
-    try {
-      await app.#openWeb();
-    } catch (thrown) {
-      await app.#gateway.stop();
-      throw thrown;
+    const [gateway, web] = await Promise.allSettled([app.#open(options.config), app.#listen(options.config)]);
+    if (gateway.status === 'fulfilled') app.#gateway = gateway.value;
+    if (web.status === 'fulfilled') app.#web = web.value;
+    for (const part of [gateway, web]) {
+      if (part.status === 'fulfilled') continue;
+      await app.stop();
+      throw part.reason;
     }
     if (options.file) watchFile(options.file, { interval: WATCH_MS }, () => void app.reload());
     options.telemetry.count('backend_chosen', { backend: options.engine.backend });
@@ -66,6 +68,16 @@ export class App {
     return this.#turn;
   }
 
+  /** Resolves when every source has ended (files) and its verdicts are out, over all reloads. */
+  async finished(): Promise<void> {
+    for (;;) {
+      const gateway = this.#gateway;
+      await gateway?.finished();
+      await this.#turn;
+      if (gateway === this.#gateway) return;
+    }
+  }
+
   /** Stops as cleanly as the deadline allows; `clean` says whether everything was settled. */
   async stop(): Promise<{ readonly clean: boolean }> {
     if (this.#options.file) unwatchFile(this.#options.file);
@@ -80,33 +92,41 @@ export class App {
   async #reload(): Promise<void> {
     const { reload, telemetry } = this.#options;
     if (!reload) return;
-    let next: Config;
     try {
-      next = reload();
+      const next = reload();
+      if (this.#gateway && same(next, this.#config)) return;
+      await this.#change(next);
+      telemetry.count('config_reloaded', {});
     } catch (thrown) {
       telemetry.count('config_refused', {}, 1, { reason: asSluiceError(thrown).message });
-      return;
     }
-    if (JSON.stringify(next) === JSON.stringify(this.#config)) return;
+  }
+
+  /** The new configuration runs, or it throws and the old one runs again. */
+  async #change(next: Config): Promise<void> {
+    const before = this.#config;
+    // A new address is taken before anything is given up.
+    const moved = same(next.http.listen, before.http.listen) ? null : await this.#listen(next);
     await this.#gateway?.stop();
     this.#gateway = null;
     try {
       this.#gateway = await this.#open(next);
-      this.#config = next;
-      this.#failure = null;
-      telemetry.count('config_reloaded', {});
     } catch (thrown) {
-      telemetry.count('config_refused', {}, 1, { reason: asSluiceError(thrown).message });
-      await this.#back(asSluiceError(thrown));
-      return;
+      await moved?.close();
+      this.#failure = asSluiceError(thrown);
+      await this.#back();
+      throw thrown;
     }
+    this.#config = next;
+    this.#failure = null;
+    if (!moved && this.#web && next.http.token === before.http.token) return;
     await this.#web?.close();
-    await this.#openWeb();
+    this.#web = null;
+    this.#web = moved ?? (await this.#listen(next));
   }
 
   /** The new configuration could not be opened: the old one again. */
-  async #back(error: SluiceError): Promise<void> {
-    this.#failure = error;
+  async #back(): Promise<void> {
     try {
       this.#gateway = await this.#open(this.#config);
       this.#failure = null;
@@ -120,18 +140,19 @@ export class App {
     return Gateway.start(config, { engine, telemetry, clock: systemClock });
   }
 
-  async #openWeb(): Promise<void> {
-    const { listen, token } = this.#config.http;
-    this.#web = await startWeb({
-      listen,
-      token,
+  #listen({ http }: Config): Promise<Web> {
+    return startWeb({
+      listen: http.listen,
+      token: http.token,
       telemetry: this.#options.telemetry,
       ready: () =>
         this.#gateway?.health() ?? {
           ok: false,
-          reasons: [this.#failure?.message ?? 'the gateway is not running'],
+          reasons: [this.#failure?.message ?? 'the gateway is starting'],
         },
       status: () => ({ ...(this.#gateway?.status() ?? { site: this.#config.site }) }),
     });
   }
 }
+
+const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -14,6 +14,7 @@ import { type DeadOutput, makeBury, Replayer } from '../flow/dead.ts';
 import { Lane } from '../flow/lane.ts';
 import { Pipeline } from '../flow/pipeline.ts';
 import { Publisher } from '../flow/publisher.ts';
+import { Suspects } from '../flow/suspects.ts';
 import { type TaskStatus, Windows } from '../flow/windows.ts';
 import { openStore } from '../state.ts';
 import { openTask, type Task } from '../task/task.ts';
@@ -24,7 +25,8 @@ import { openFeedback, openSink, openSource, topicOf } from './transport.ts';
 /** How long a stop waits for what is in flight before it leaves the rest to redelivery. */
 const STOP_DEADLINE_MS = 10_000;
 /** The first verdict waits this long for the feedback subscriptions, so that no early label is missed. */
-const FEEDBACK_DEADLINE_MS = 10_000;
+const FEEDBACK_DEADLINE_MS = 5_000;
+const OUTBOX_LOOK_MS = 50;
 
 export interface GatewayContext {
   readonly engine: Engine;
@@ -67,6 +69,7 @@ export class Gateway {
   readonly #startedAt: number;
   #background: Promise<void>[] = [];
   #pipeline: Pipeline | null = null;
+  #suspects: Suspects | null = null;
   #windows: Windows | null = null;
 
   private constructor(config: Config, context: GatewayContext, store: Store) {
@@ -104,15 +107,20 @@ export class Gateway {
       return [{ source, lanes }];
     });
     const { maxInFlight, maxInFlightBytes } = this.#config;
-    this.#pipeline = new Pipeline(routes, { ...this.#context, maxInFlight, maxInFlightBytes });
+    const suspects = new Suspects(this.#config.store.path, maxInFlight, this.#context.clock.now);
+    this.#suspects = suspects;
+    this.#pipeline = new Pipeline(routes, { ...this.#context, maxInFlight, maxInFlightBytes, suspects });
     this.#windows = this.#makeWindows();
     this.#pipeline.start();
     this.#startBackground();
   }
 
-  /** Resolves when every source has ended (files) and its verdicts are out. Brokers never end. */
+  /** Resolves when every source has ended (files) and its verdicts are out, or at `stop`. Brokers never end. */
   async finished(): Promise<void> {
+    const { signal } = this.#timers;
     await this.#pipeline?.finished();
+    const waits = () => [...this.#ports.keys()].some((name) => this.#store.outbox.size(name).messages > 0);
+    while (!signal.aborted && waits()) await this.#context.clock.sleep(OUTBOX_LOOK_MS, signal);
   }
 
   /** Sources stop, what is in flight is finished, acknowledged and saved, then everything closes. Safe to call twice. */
@@ -120,6 +128,7 @@ export class Gateway {
     const stopped = (await this.#pipeline?.stop(STOP_DEADLINE_MS)) ?? { clean: true };
     this.#pipeline = null;
     this.#timers.abort();
+    for (const { publisher } of this.#ports.values()) publisher.release();
     await Promise.all(this.#background.splice(0));
     await Promise.all([...this.#units.values()].map((unit) => unit.labels.stop()));
     for (const unit of this.#units.values()) await unit.learner.close();
@@ -130,6 +139,8 @@ export class Gateway {
     await Promise.all([...this.#ports.values()].map((port) => port.sink.close()));
     this.#ports.clear();
     await this.#store.close();
+    if (stopped.clean) this.#suspects?.close();
+    this.#suspects = null;
     return stopped;
   }
 
@@ -337,6 +348,7 @@ export class Gateway {
     const { telemetry } = this.#context;
     telemetry.set('ready', {}, this.health().ok ? 1 : 0);
     this.#pipeline?.tell();
+    this.#suspects?.tick();
     for (const name of this.#ports.keys()) {
       const { messages, bytes } = this.#store.outbox.size(name);
       telemetry.set('outbox_messages', { sink: name }, messages);

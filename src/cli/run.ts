@@ -32,13 +32,12 @@ async function run(options: RunOptions, terminal: Terminal): Promise<void> {
   const telemetry = new Telemetry();
   const threads = options.threads === undefined ? undefined : Number(options.threads);
   const engine = openEngine({ backend: options.backend, threads });
-  const app = await App.start({ config, reload: read, file: options.config, engine, telemetry });
-  const signal = await Promise.race([
-    untilSignal(() => void app.reload()),
-    options.untilEnd
-      ? app.gateway!.finished().then(() => 'end' as const)
-      : new Promise<never>(() => undefined),
-  ]);
+  let app: App | null = null;
+  // Before the start, so that a stop during it is a clean one too.
+  const told = untilSignal(() => void app?.reload());
+  app = await App.start({ config, reload: read, file: options.config, engine, telemetry });
+  const ended = options.untilEnd ? app.finished().then(() => 'end' as const) : new Promise<never>(() => {});
+  const signal = await Promise.race([told, ended]);
   const { clean } = await app.stop();
   if (!clean)
     terminal.stderr.write('sluice: stopped with events in flight; their sources deliver them again\n');

@@ -9,7 +9,7 @@
  */
 import type { Bury, Clock, Event, JoinBatch, Outgoing, Scorer, Store } from '../contract.ts';
 import { Envelope, type EnvelopeKind, type Verdict } from '../envelope.ts';
-import { asSluiceError } from '../errors.ts';
+import { asSluiceError, type SluiceError } from '../errors.ts';
 import { RowArena, sliceRow } from '../features/rows.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -148,6 +148,13 @@ export class Lane {
     }
     batch.slots.push(slot);
     if (this.#full()) this.#dispatch();
+  }
+
+  /** Takes one message that must not be decoded and makes it a dead letter. */
+  bury(slot: Slot, error: SluiceError): void {
+    this.#unfinished += 1;
+    this.stats.messages += 1;
+    this.#bury(slot, error);
   }
 
   /** Called when the source has nothing more at hand. */

@@ -4,11 +4,12 @@
  * stop the readers end first, then the lanes run dry, then the sources flush their acknowledgements.
  */
 import type { Clock, Delivery, Source } from '../contract.ts';
-import { asSluiceError } from '../errors.ts';
+import { asSluiceError, SluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { Credit } from './credit.ts';
 import type { Lane } from './lane.ts';
 import { Slot } from './settle.ts';
+import type { Suspects } from './suspects.ts';
 
 const RESTART_PAUSE_MS = 1_000;
 
@@ -17,6 +18,8 @@ export interface PipelineContext {
   readonly maxInFlightBytes: number;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  /** Tells when messages must go one at a time, because some message ends the process. */
+  readonly suspects: Suspects;
 }
 
 export interface Route {
@@ -30,6 +33,8 @@ export class Pipeline {
   readonly #stop = new AbortController();
   readonly credit: Credit;
   #readers: Promise<void>[] = [];
+  /** Messages that go alone take turns, over all sources. */
+  #turn: Promise<unknown> = Promise.resolve();
   /** Settled and not yet told: a counter a message would cost more than the settling. */
   readonly #settled = new Map<string, number>();
   readonly #onSettled = (slot: Slot): void => {
@@ -110,6 +115,38 @@ export class Pipeline {
     }
   }
 
+  /** Null when every lane took it at once (no promise on the common path); else false where a stop came between. */
+  #offer(route: Route, slot: Slot): Promise<boolean> | null {
+    if (!route.lanes.every((lane) => lane.hasRoom)) return this.#offerSlowly(route, slot);
+    for (const lane of route.lanes) lane.offer(slot);
+    return null;
+  }
+
+  async #offerSlowly(route: Route, slot: Slot): Promise<boolean> {
+    for (const lane of route.lanes) {
+      await lane.room();
+      if (this.#stop.signal.aborted) return false;
+      lane.offer(slot);
+    }
+    return true;
+  }
+
+  /** One message with nothing else in flight, so that an end of the process names the one that caused it. */
+  #alone(route: Route, slot: Slot): Promise<boolean> {
+    const { suspects } = this.#context;
+    const turn = this.#turn.then(async () => {
+      await this.drain();
+      if (this.#stop.signal.aborted) return false;
+      if (suspects.admit(slot.message)) await this.#offer(route, slot);
+      else for (const lane of route.lanes) lane.bury(slot, crashed());
+      await this.drain();
+      suspects.cleared();
+      return true;
+    });
+    this.#turn = turn;
+    return turn;
+  }
+
   async #take(route: Route, deliveries: readonly Delivery[]): Promise<void> {
     const { telemetry, clock } = this.#context;
     const source = route.source.name;
@@ -124,13 +161,14 @@ export class Pipeline {
         if (!(await this.credit.take(size, this.#stop.signal))) return;
       }
       const slot = new Slot(delivery, route.lanes.length, this.credit, receivedAt, this.#onSettled);
-      for (const lane of route.lanes) {
-        if (!lane.hasRoom) await lane.room();
-        lane.offer(slot);
-      }
+      const taken = this.#context.suspects.careful ? this.#alone(route, slot) : this.#offer(route, slot);
+      if (taken !== null && !(await taken)) return;
     }
     for (const lane of route.lanes) lane.flush();
     telemetry.count('messages_received', { source }, deliveries.length);
     telemetry.count('bytes_received', { source }, bytes);
   }
 }
+
+const crashed = (): SluiceError =>
+  new SluiceError('DECODE_CRASHED', 'this message was alone in flight when the process ended, twice');

@@ -16,6 +16,7 @@ const BACKOFF_MS = { first: 250, most: 10_000 };
 interface Pending {
   readonly messages: readonly Outgoing[];
   readonly resolve: () => void;
+  readonly reject: (error: SluiceError) => void;
 }
 
 export interface PublisherContext {
@@ -30,6 +31,7 @@ export class Publisher {
   readonly #sink: Sink;
   readonly #context: PublisherContext;
   readonly #stop = new AbortController();
+  readonly #released = new AbortController();
   #queue: Pending[] = [];
   #wake: (() => void) | null = null;
   #draining: Promise<void> | null = null;
@@ -46,17 +48,23 @@ export class Publisher {
     return this.#sink.name;
   }
 
-  /** Resolves when every message is confirmed or durable in the outbox. Never rejects: it waits. */
+  /** Resolves when every message is confirmed or durable in the outbox. It waits, and rejects only after `release`. */
   submit(messages: readonly Outgoing[]): Promise<void> {
     if (messages.length === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#queue.push({ messages, resolve });
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ messages, resolve, reject });
       this.#wake?.();
     });
   }
 
+  /** From now on what neither sink nor outbox takes is refused instead of waited for: a stop must end. */
+  release(): void {
+    this.#released.abort();
+  }
+
   /** Hands what is queued to the sink or the outbox, then ends. */
   async stop(): Promise<void> {
+    this.release();
     this.#stop.abort();
     this.#wake?.();
     await this.#loop;
@@ -78,8 +86,12 @@ export class Publisher {
         continue;
       }
       const group = this.#takeGroup();
-      await this.#place(group.flatMap((pending) => pending.messages));
-      for (const pending of group) pending.resolve();
+      try {
+        await this.#place(group.flatMap((pending) => pending.messages));
+        for (const pending of group) pending.resolve();
+      } catch (thrown) {
+        for (const pending of group) pending.reject(asSluiceError(thrown, 'STORE_FAILED'));
+      }
     }
   }
 
@@ -97,7 +109,7 @@ export class Publisher {
     return this.#queue.splice(0, n);
   }
 
-  /** Confirmed by the broker, or durable in the outbox. */
+  /** Confirmed by the broker, or durable in the outbox. Throws only after `release`. */
   async #place(messages: readonly Outgoing[]): Promise<void> {
     let wait = BACKOFF_MS.first;
     for (;;) {
@@ -114,7 +126,8 @@ export class Publisher {
       } catch (thrown) {
         // The outbox is full or the disk fails: nothing may be acknowledged, so wait. The sources stand still meanwhile.
         this.#context.telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { sink: this.name });
-        await this.#context.clock.sleep(jitter(wait));
+        await this.#context.clock.sleep(jitter(wait), this.#released.signal);
+        if (this.#released.signal.aborted) throw thrown;
         wait = Math.min(wait * 2, BACKOFF_MS.most);
       }
     }

@@ -68,6 +68,7 @@ export class Windows {
   readonly #clock: Clock;
   readonly #telemetry: Telemetry;
   readonly #watched = new Map<string, Watched>();
+  readonly #underWay = new Set<WindowOutput>();
   #from: number;
 
   constructor(clock: Clock, telemetry: Telemetry) {
@@ -91,11 +92,20 @@ export class Windows {
     const to = this.#clock.now();
     for (const watched of this.#watched.values()) {
       const window = this.#close(watched, to);
-      for (const { publisher, topic, envelope } of watched.outputs) {
-        void publisher.submit([{ topic, key: null, payload: envelope.metrics(window, to) }]);
-      }
+      for (const output of watched.outputs) this.#send(output, window, to);
     }
     this.#from = to;
+  }
+
+  /** A window is left out while the one before still waits for a sink that stands still: nothing may pile up. */
+  #send(output: WindowOutput, window: Readonly<Record<string, unknown>>, at: number): void {
+    if (this.#underWay.has(output)) return;
+    this.#underWay.add(output);
+    const payload = output.envelope.metrics(window, at);
+    output.publisher
+      .submit([{ topic: output.topic, key: null, payload }])
+      .catch(() => undefined) // the publisher has told why; totals are in the next window
+      .finally(() => this.#underWay.delete(output));
   }
 
   /** What is known of one task now, for `/api/status`, the status line and the summary. */

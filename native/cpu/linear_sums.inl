@@ -1,0 +1,270 @@
+/*
+ * Sums over, and updates of, the records that a row touches: the inner loops of linear_kernels.inl, which
+ * includes this file and says what order of addition they promise. Compiled once per instruction set.
+ */
+#include <cstddef>
+#include <cstdint>
+
+#include "core/loss.h"
+#include "cpu/linear_kernels.h"
+
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
+namespace sluice::cpu {
+namespace {
+
+typedef float f4 __attribute__((vector_size(16)));
+typedef float f8 __attribute__((vector_size(32)));
+
+/** Gradients beyond it are cut: their squares must stay finite floats. */
+constexpr float kMaxGradient = 1e18f;
+/** How many positions ahead records are fetched. 100 to 250 are about as good, less and more are not. */
+constexpr uint64_t kAhead = 160;
+
+/** The numbers of a model that the inner loops use. */
+struct Rates {
+  float rate, l2, eps;
+};
+
+/** A sparse or dense part of a row as records and values. Dense parts have no indices. */
+struct Span {
+  const float* records;
+  const uint32_t* indices;  // null: record p
+  const float* values;
+  uint64_t size;
+  uint32_t mask;
+  uint64_t readable;  // of indices: the rows behind this one are fetched too, most likely they come next
+};
+
+inline size_t record_at(const Span& span, uint64_t p) {
+  return span.indices ? span.indices[p] & span.mask : p;
+}
+
+inline float cut(float g) {
+  g = g < kMaxGradient ? g : kMaxGradient;
+  return g > -kMaxGradient ? g : -kMaxGradient;
+}
+
+// ---------------------------------------------------------------- one output
+
+#ifdef __AVX2__
+
+/** Eight (weight, accumulator) pairs as two registers; pairs are 8 bytes, so eight loads beat a gather. */
+struct Pairs {
+  __m256 low, high;
+};
+
+inline __m128 two(const float* a, const float* b) {
+  const __m128 low = _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(a)));
+  return _mm_loadh_pi(low, reinterpret_cast<const __m64*>(b));
+}
+
+inline Pairs load_pairs(const float* const* at) {
+  return {_mm256_set_m128(two(at[4], at[5]), two(at[0], at[1])),
+          _mm256_set_m128(two(at[6], at[7]), two(at[2], at[3]))};
+}
+
+inline f8 weights_of(const Pairs& pairs) {
+  return (f8)_mm256_shuffle_ps(pairs.low, pairs.high, _MM_SHUFFLE(2, 0, 2, 0));
+}
+
+inline f8 accumulators_of(const Pairs& pairs) {
+  return (f8)_mm256_shuffle_ps(pairs.low, pairs.high, _MM_SHUFFLE(3, 1, 3, 1));
+}
+
+inline void store_pairs(float* const* at, f8 w, f8 sum) {
+  const __m256 low = _mm256_unpacklo_ps((__m256)w, (__m256)sum);
+  const __m256 high = _mm256_unpackhi_ps((__m256)w, (__m256)sum);
+  const auto put = [](float* a, float* b, __m128 pair) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(a), pair);
+    _mm_storeh_pi(reinterpret_cast<__m64*>(b), pair);
+  };
+  put(at[0], at[1], _mm256_castps256_ps128(low));
+  put(at[2], at[3], _mm256_castps256_ps128(high));
+  put(at[4], at[5], _mm256_extractf128_ps(low, 1));
+  put(at[6], at[7], _mm256_extractf128_ps(high, 1));
+}
+
+/** Whether two of eight masked indices are equal: then they must be learned one after the other. */
+inline bool repeats(const uint32_t* indices, uint32_t mask) {
+  const __m256i v = _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(indices)),
+                                     _mm256_set1_epi32(static_cast<int>(mask)));
+  const auto rotated = [&](int a, int b, int c, int d, int e, int f, int g, int h) {
+    return _mm256_cmpeq_epi32(v, _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(a, b, c, d, e, f, g, h)));
+  };
+  const __m256i equal =
+      _mm256_or_si256(_mm256_or_si256(rotated(1, 2, 3, 4, 5, 6, 7, 0), rotated(2, 3, 4, 5, 6, 7, 0, 1)),
+                      _mm256_or_si256(rotated(3, 4, 5, 6, 7, 0, 1, 2), rotated(4, 5, 6, 7, 0, 1, 2, 3)));
+  return !_mm256_testz_si256(equal, equal);
+}
+
+#endif
+
+inline f8 weights8(const Span& span, uint64_t p) {
+#ifdef __AVX2__
+  const float* at[8];
+  for (int j = 0; j < 8; ++j) at[j] = span.records + 2 * record_at(span, p + j);
+  return weights_of(load_pairs(at));
+#else
+  f8 w;
+  for (int j = 0; j < 8; ++j) w[j] = span.records[2 * record_at(span, p + j)];
+  return w;
+#endif
+}
+
+/** Positions below this can fetch kAhead further ones, a block of 8 at a time. */
+inline uint64_t fetching(const Span& span) {
+  const uint64_t most = span.readable > kAhead + 8 ? span.readable - kAhead - 8 : 0;
+  return most < span.size ? most : span.size;
+}
+
+inline void prefetch(const Span& span, uint64_t p, size_t floats) {
+  __builtin_prefetch(span.records + floats * (span.indices[p + kAhead] & span.mask), 1, 3);
+}
+
+float sum_one(const Span& span) {
+  f8 lanes = {};
+  uint64_t p = 0;
+  const uint64_t fetched = fetching(span);
+  for (; p + 8 <= fetched; p += 8) {
+    for (int j = 0; j < 8; ++j) prefetch(span, p + j, 2);
+    f8 x;
+    __builtin_memcpy(&x, span.values + p, sizeof x);
+    lanes += weights8(span, p) * x;
+  }
+  for (; p + 8 <= span.size; p += 8) {
+    f8 x;
+    __builtin_memcpy(&x, span.values + p, sizeof x);
+    lanes += weights8(span, p) * x;
+  }
+  for (int j = 0; p < span.size; ++p, ++j) lanes[j] += span.records[2 * record_at(span, p)] * span.values[p];
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+inline void update_pair(float* record, float error, float x, const Rates& r) {
+  const float g = cut(error * x + r.l2 * record[0]);
+  const float sum = record[1] + g * g;
+  record[1] = sum;
+  record[0] -= r.rate * g / (__builtin_sqrtf(sum) + r.eps);
+}
+
+void update_one(float* records, const Span& span, float error, const Rates& r) {
+  uint64_t p = 0;
+#ifdef __AVX2__
+  const f8 most = f8{} + kMaxGradient;
+  for (; p + 8 <= span.size; p += 8) {
+    if (span.indices && repeats(span.indices + p, span.mask)) {
+      for (int j = 0; j < 8; ++j)
+        update_pair(records + 2 * record_at(span, p + j), error, span.values[p + j], r);
+      continue;
+    }
+    float* at[8];
+    for (int j = 0; j < 8; ++j) at[j] = records + 2 * record_at(span, p + j);
+    const Pairs pairs = load_pairs(at);
+    const f8 w = weights_of(pairs);
+    f8 x;
+    __builtin_memcpy(&x, span.values + p, sizeof x);
+    f8 g = error * x + r.l2 * w;
+    g = g < most ? g : most;
+    g = g > -most ? g : -most;
+    const f8 sum = accumulators_of(pairs) + g * g;
+    store_pairs(at, w - r.rate * g / ((f8)_mm256_sqrt_ps((__m256)sum) + r.eps), sum);
+  }
+#endif
+  for (; p < span.size; ++p) update_pair(records + 2 * record_at(span, p), error, span.values[p], r);
+}
+
+// ---------------------------------------------------------------- several outputs
+
+inline f4 load4(const float* from) {
+  f4 v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+
+inline void store4(float* to, f4 v) {
+  __builtin_memcpy(to, &v, sizeof v);
+}
+
+inline f4 sqrt4(f4 v) {
+#ifdef __SSE2__
+  return (f4)__builtin_ia32_sqrtps(v);
+#else
+  for (int j = 0; j < 4; ++j) v[j] = __builtin_sqrtf(v[j]);
+  return v;
+#endif
+}
+
+/** Blocks = stride / 4 known: the accumulators stay in registers. */
+template <uint32_t Blocks>
+void sum_blocks(const Span& span, float* sums) {
+  constexpr size_t floats = size_t{8} * Blocks;
+  f4 acc[4][Blocks] = {};
+  uint64_t p = 0;
+  const uint64_t fetched = fetching(span);
+  for (; p + 4 <= span.size; p += 4) {
+    if (p + 4 <= fetched)
+      for (int a = 0; a < 4; ++a) prefetch(span, p + a, floats);
+    for (int a = 0; a < 4; ++a) {
+      const float* record = span.records + floats * record_at(span, p + a);
+      for (uint32_t b = 0; b < Blocks; ++b) acc[a][b] += load4(record + 4 * b) * span.values[p + a];
+    }
+  }
+  for (int a = 0; p < span.size; ++p, ++a) {
+    const float* record = span.records + floats * record_at(span, p);
+    for (uint32_t b = 0; b < Blocks; ++b) acc[a][b] += load4(record + 4 * b) * span.values[p];
+  }
+  for (uint32_t b = 0; b < Blocks; ++b)
+    store4(sums + 4 * b, (acc[0][b] + acc[2][b]) + (acc[1][b] + acc[3][b]));
+}
+
+/** Any stride; the accumulators live in memory at `work`, 4 x stride floats. */
+void sum_any(const Span& span, uint32_t stride, float* sums, float* work) {
+  for (uint32_t k = 0; k < 4 * stride; ++k) work[k] = 0;
+  for (uint64_t p = 0; p < span.size; ++p) {
+    const float* record = span.records + size_t{2} * stride * record_at(span, p);
+    float* acc = work + (p % 4) * stride;
+    const float x = span.values[p];
+    for (uint32_t k = 0; k < stride; k += 4) store4(acc + k, load4(acc + k) + load4(record + k) * x);
+  }
+  for (uint32_t k = 0; k < stride; k += 4)
+    store4(sums + k, (load4(work + k) + load4(work + 2 * stride + k)) +
+                         (load4(work + stride + k) + load4(work + 3 * stride + k)));
+}
+
+/** Sums of a span for every output; work has 4 x stride floats. */
+void sum(const Span& span, uint32_t stride, float* sums, float* work) {
+  switch (stride) {
+    case 1:
+      sums[0] = sum_one(span);
+      return;
+    case 4:
+      return sum_blocks<1>(span, sums);
+    case 8:
+      return sum_blocks<2>(span, sums);
+    default:
+      return sum_any(span, stride, sums, work);
+  }
+}
+
+void update_many(float* records, const Span& span, uint32_t stride, const float* errors, const Rates& r) {
+  const f4 most = f4{} + kMaxGradient;
+  for (uint64_t p = 0; p < span.size; ++p) {
+    float* record = records + size_t{2} * stride * record_at(span, p);
+    const float x = span.values[p];
+    for (uint32_t k = 0; k < stride; k += 4) {
+      const f4 w = load4(record + k);
+      f4 g = load4(errors + k) * x + r.l2 * w;
+      g = g < most ? g : most;
+      g = g > -most ? g : -most;
+      const f4 total = load4(record + stride + k) + g * g;
+      store4(record + stride + k, total);
+      store4(record + k, w - r.rate * g / (sqrt4(total) + r.eps));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice::cpu
