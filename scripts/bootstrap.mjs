@@ -5,33 +5,31 @@
  *   node scripts/bootstrap.mjs start -- [options of `sluice demo`]
  *   node scripts/bootstrap.mjs test  -- [test files or other arguments of vitest: then only those run]
  */
-import { spawn } from 'node:child_process';
-import os from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { setup } from './setup.mjs';
 import { Failure, root, say } from './terminal.mjs';
 
-/** npm and the terminal both deliver Ctrl-C; the program must see it once. */
-const SAME_SIGNAL_WITHIN_MS = 400;
+/** The terminal and npm both deliver Ctrl-C, and the program takes a second one as "at once". */
+const SAME_SIGNAL_WITHIN_MS = 500;
 
-/** Runs the program in this one's place: its output is ours, signals go to it, its exit code is ours. */
-function become(program, args) {
-  // A session of its own, so that each signal reaches it through us alone.
-  const child = spawn(program, args, { cwd: process.cwd(), stdio: 'inherit', detached: true });
+/**
+ * Goes on as the program: in this very process, so that there is nobody between it and its signals, its terminal and
+ * its exit code, and nothing left behind when it is killed.
+ */
+async function become(script, args) {
+  const emit = process.emit;
   const last = new Map();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    process.on(signal, () => {
+  process.emit = function (name, ...rest) {
+    if (name === 'SIGINT' || name === 'SIGTERM') {
       const now = performance.now();
-      if (now - (last.get(signal) ?? -Infinity) < SAME_SIGNAL_WITHIN_MS) return;
-      last.set(signal, now);
-      // The terminal went away: that is an end, not a request to reload.
-      child.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal);
-    });
-  }
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code, signal) => resolve(code ?? 128 + os.constants.signals[signal]));
-  });
+      if (now - (last.get(name) ?? -Infinity) < SAME_SIGNAL_WITHIN_MS) return true;
+      last.set(name, now);
+    }
+    return emit.call(this, name, ...rest);
+  };
+  process.argv = [process.execPath, script, ...args];
+  await import(pathToFileURL(script).href);
 }
 
 async function main([verb, ...rest]) {
@@ -39,14 +37,14 @@ async function main([verb, ...rest]) {
   if (verb !== 'start' && verb !== 'test')
     throw new Failure('usage: bootstrap.mjs start|test -- [arguments]');
   await setup();
-  if (verb === 'start')
-    return become(process.execPath, [path.join(root, 'dist', 'src', 'main.js'), 'demo', ...args]);
+  if (verb === 'start') return become(path.join(root, 'dist', 'src', 'main.js'), ['demo', ...args]);
   const { test } = await import('./suite.mjs');
   return test(args);
 }
 
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  const code = await main(process.argv.slice(2));
+  if (code !== undefined) process.exitCode = code;
 } catch (error) {
   if (!(error instanceof Failure)) throw error;
   say(error.message);

@@ -32,6 +32,8 @@ export class Publisher {
   readonly #context: PublisherContext;
   readonly #stop = new AbortController();
   readonly #released = new AbortController();
+  /** Once a message was refused, all behind it are: a smaller one must not overtake it. */
+  #refusal: SluiceError | null = null;
   #queue: Pending[] = [];
   #wake: (() => void) | null = null;
   #draining: Promise<void> | null = null;
@@ -87,10 +89,12 @@ export class Publisher {
       }
       const group = this.#takeGroup();
       try {
+        if (this.#refusal) throw this.#refusal;
         await this.#place(group.flatMap((pending) => pending.messages));
         for (const pending of group) pending.resolve();
       } catch (thrown) {
-        for (const pending of group) pending.reject(asSluiceError(thrown, 'STORE_FAILED'));
+        this.#refusal = asSluiceError(thrown, 'STORE_FAILED');
+        for (const pending of group) pending.reject(this.#refusal);
       }
     }
   }

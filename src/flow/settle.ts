@@ -11,7 +11,7 @@ export class Slot {
   readonly startedAt: number;
   readonly receivedAt: number;
   readonly #credit: Credit;
-  readonly #onSettled: ((slot: Slot) => void) | null;
+  readonly #onDone: ((slot: Slot) => void) | null;
   #pending: number;
   #outcome: Outcome = 'done';
 
@@ -20,14 +20,14 @@ export class Slot {
     tasks: number,
     credit: Credit,
     receivedAt: number,
-    onSettled: ((slot: Slot) => void) | null,
+    onDone: ((slot: Slot) => void) | null,
   ) {
     this.delivery = delivery;
     this.#pending = tasks;
     this.#credit = credit;
     this.receivedAt = receivedAt;
     this.startedAt = performance.now();
-    this.#onSettled = onSettled;
+    this.#onDone = onDone;
   }
 
   get message(): Message {
@@ -42,6 +42,6 @@ export class Slot {
     if (this.#pending > 0) return;
     this.delivery.settle(this.#outcome);
     this.#credit.give(this.message.payload.byteLength);
-    this.#onSettled?.(this);
+    if (this.#outcome === 'done') this.#onDone?.(this);
   }
 }

@@ -38,7 +38,7 @@ const make = (tag, text, cls) => {
 const isNumber = (x) => typeof x === 'number' && Number.isFinite(x);
 const count = (x) => (isNumber(x) ? x.toLocaleString('en') : '–');
 const rate = (x) => (isNumber(x) ? (x >= 100 ? Math.round(x).toLocaleString('en') : x.toFixed(1)) + '/s' : '–');
-const ms = (x) => (isNumber(x) ? (x >= 100 ? Math.round(x) : x.toFixed(1)) + ' ms' : '–');
+const ms = (x) => (isNumber(x) ? (x >= 100 ? Math.round(x) : x.toFixed(1)) : '–');
 const percent = (x) => (isNumber(x) ? (100 * x).toFixed(1) + ' %' : 'no labels yet');
 const bytes = (x) => {
   if (!isNumber(x)) return '–';
@@ -66,7 +66,7 @@ const taskCard = (name, task) => card(name + (task.state ? ' · ' + task.state :
   ['verdicts', count(task.verdicts)],
   ['rate', rate(task.rate)],
   ['accuracy', percent(task.accuracy)],
-  ['latency p50 / p99', latency(task)],
+  ['ms p50 / p99', latency(task)],
   ['labels learned', count(task.learned)],
   ['dead letters', count(task.dead)],
   ...(isNumber(task.inFlight) ? [['in flight', count(task.inFlight)]] : []),
@@ -96,7 +96,7 @@ const refresh = async () => {
       const [ready, status] = await Promise.all([ask('/ready'), ask('/api/status')]);
       showReady(ready);
       showStatus(status);
-      $('seen').textContent = 'as of ' + new Date().toLocaleTimeString();
+      $('seen').textContent = '· as of ' + new Date().toLocaleTimeString();
     }
   } catch {
     showReady({ ok: false, reasons: ['The gateway does not answer; the figures below are the last ones seen.'] });

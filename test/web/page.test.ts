@@ -86,7 +86,7 @@ describe('the status page', () => {
       '12,345',
       '51.3/s',
       '98.7 %',
-      '0.4 ms / 123 ms',
+      '0.4 / 123',
       '200',
       'events in flight 7',
       '2.0 KiB',
