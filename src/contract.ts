@@ -298,8 +298,15 @@ export interface JoinStore {
 
 /** The labels of a task in the order in which they are learned. */
 export interface Journal {
-  /** Appends durably and in order; gives seq, and fills `supersedes` from the event's newest entry. */
-  append(entries: readonly Omit<JournalEntry, 'seq' | 'supersedes'>[]): Promise<JournalEntry[]>;
+  /**
+   * Appends durably and in order; gives seq, and fills `supersedes` from the event's newest entry. `entered` is
+   * called before this returns, with entries that will be durable when the promise resolves; where it rejects
+   * none of them is, and their seqs are given again.
+   */
+  append(
+    entries: readonly Omit<JournalEntry, 'seq' | 'supersedes'>[],
+    entered?: (entries: readonly JournalEntry[]) => void,
+  ): Promise<JournalEntry[]>;
   /** The newest entry of an event, withdrawals included. */
   labelOf(task: string, event: string): { readonly seq: number; readonly label: number } | null;
   /**

@@ -5,7 +5,18 @@
  */
 
 import type { Config } from '../config.ts';
-import type { Bury, Clock, Engine, Health, IoContext, Sink, Source, Store } from '../contract.ts';
+import type {
+  Bury,
+  Clock,
+  Delivery,
+  Engine,
+  Health,
+  IoContext,
+  Outgoing,
+  Sink,
+  Source,
+  Store,
+} from '../contract.ts';
 import { Envelope } from '../envelope.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import { Labels } from '../fleet/labels.ts';
@@ -25,8 +36,10 @@ import { openFeedback, openSink, openSource, topicOf } from './transport.ts';
 /** How long a stop waits for what is in flight before it leaves the rest to redelivery. */
 const STOP_DEADLINE_MS = 10_000;
 /** The first verdict waits this long for the feedback subscriptions, so that no early label is missed. */
-const FEEDBACK_DEADLINE_MS = 5_000;
+const FEEDBACK_DEADLINE_MS = 3_000;
 const OUTBOX_LOOK_MS = 50;
+/** Stands for the task in a dead letter that is one of our own messages: a broker refused it for good. */
+const REFUSED = '';
 
 export interface GatewayContext {
   readonly engine: Engine;
@@ -214,24 +227,16 @@ export class Gateway {
   #openPort(name: string): void {
     const sink = openSink(this.#config, name, this.#io());
     const { clock, telemetry } = this.#context;
-    const refused = async (
-      port: string,
-      message: { topic: string; payload: Uint8Array | string },
-      error: SluiceError,
-    ) => {
+    const refused = async (port: string, message: Outgoing, error: SluiceError) => {
+      const { topic, key, headers = {} } = message;
       const payload = Buffer.from(message.payload);
-      const original = {
-        source: port,
-        topic: message.topic,
-        key: null,
-        payload,
-        headers: {},
-        at: clock.now(),
-        position: '',
-      };
+      const receivedAt = clock.now();
+      const original = { source: port, topic, key, payload, headers, at: receivedAt, position: '' };
       await this.#store.dead.put([
-        { task: '', code: error.code, message: error.message, receivedAt: clock.now(), original },
+        { task: REFUSED, code: error.code, message: error.message, receivedAt, original },
       ]);
+      const detail = { sink: port, reason: error.message };
+      telemetry.count('dead_letters', { task: REFUSED, code: error.code }, 1, detail);
     };
     this.#ports.set(name, {
       name,
@@ -326,12 +331,7 @@ export class Gateway {
 
   #startBackground(): void {
     const { telemetry } = this.#context;
-    const replayer = new Replayer(this.#store, telemetry, (task, delivery) => {
-      const unit = this.#units.get(task);
-      if (unit && this.#pipeline) return this.#pipeline.inject(unit.lane, delivery);
-      delivery.settle('retry');
-      return Promise.resolve();
-    });
+    const replayer = new Replayer(this.#store, telemetry, (task, delivery) => this.#replay(task, delivery));
     this.#every(this.#config.monitor.window, async () => this.#windows?.publish());
     this.#every(1_000, () => replayer.tick());
     this.#every(1_000, async () => this.#gauges());
@@ -342,6 +342,19 @@ export class Gateway {
       );
       for (const [task, n] of expired) telemetry.count('feedback_received', { task, result: 'unmatched' }, n);
     });
+  }
+
+  /** Through the lane of its task again; what a sink's broker refused, out by that sink. */
+  async #replay(task: string, delivery: Delivery): Promise<void> {
+    const unit = this.#units.get(task);
+    if (unit && this.#pipeline) return this.#pipeline.inject(unit.lane, delivery);
+    const { source, topic, key, payload, headers } = delivery.message;
+    const port = task === REFUSED ? this.#ports.get(source) : undefined;
+    const sent = port?.publisher.submit([{ topic, key, payload, headers }]) ?? Promise.reject();
+    await sent.then(
+      () => delivery.settle('done'),
+      () => delivery.settle('retry'),
+    );
   }
 
   #gauges(): void {

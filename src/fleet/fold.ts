@@ -81,6 +81,12 @@ export class Fold {
     return { grew: true, learned: usable.length };
   }
 
+  /** Learns entries that follow right behind `position` and are on their way into the journal. */
+  async follow(entries: readonly JournalEntry[]): Promise<void> {
+    this.position = entries[entries.length - 1].seq;
+    await this.#learn(entries.filter((entry) => entry.joined.features === this.#task.features));
+  }
+
   async #learn(entries: readonly JournalEntry[]): Promise<void> {
     if (entries.length === 0) return;
     for (const { label, supersedes, joined } of entries) {

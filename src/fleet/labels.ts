@@ -25,15 +25,21 @@ export interface LabelsContext {
 }
 
 type NewEntry = Omit<JournalEntry, 'seq' | 'supersedes'>;
+/** Wrapped, so that awaiting the decision does not await the disk. */
+interface Applied {
+  /** Resolves when all of it is on disk; rejects when none of it may be acknowledged. */
+  readonly durable: Promise<void>;
+}
 type Result = 'learned' | 'duplicate' | 'corrected' | 'withdrawn' | 'waiting' | 'unmatched' | 'invalid';
 
 export class Labels {
   readonly #context: LabelsContext;
   /** One group at a time: looking up the last label and appending the next must not interleave. */
-  #turn: Promise<void> = Promise.resolve();
+  #turn: Promise<unknown> = Promise.resolve();
   readonly #stop = new AbortController();
   #readers: Promise<void>[] = [];
   readonly #sources: Source[] = [];
+  readonly #underWay = new Set<Promise<void>>();
 
   constructor(context: LabelsContext) {
     this.#context = context;
@@ -50,31 +56,38 @@ export class Labels {
     this.#stop.abort();
     await Promise.all(this.#readers);
     await this.#turn;
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
     await Promise.all(this.#sources.map((source) => source.close()));
   }
 
   /** Feedback that waited for these events is taken up now. Cheap while nothing waits. */
   joined(events: readonly Event[]): void {
-    const { store, task, telemetry } = this.#context;
+    const { store, task } = this.#context;
     if (store.waiting.size === 0) return;
     const found = events.flatMap((event) => store.waiting.find(task.name, [event.id, ...event.aliases]));
     if (found.length === 0) return;
-    this.#inTurn(async () => {
-      await this.#apply(found.map(({ feedback }) => feedbackFromText(feedback)));
-      await store.waiting.remove(found.map(({ key }) => key));
-    }).catch((thrown) => telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { task: task.name }));
+    const feedback = found.map((one) => feedbackFromText(one.feedback));
+    this.#background(
+      this.#takeUp(
+        feedback,
+        found.map(({ key }) => key),
+      ),
+    );
   }
 
   /** Applies feedback given in this process (HTTP, tools). Resolves when it is durable. */
-  give(feedback: readonly Feedback[]): Promise<void> {
-    return this.#inTurn(() => this.#apply(feedback));
+  async give(feedback: readonly Feedback[]): Promise<void> {
+    const { durable } = await this.#inTurn(() => this.#apply(feedback));
+    await durable;
   }
 
   async #read(source: Source): Promise<void> {
     while (!this.#stop.signal.aborted) {
       try {
         for await (const deliveries of source.read(this.#stop.signal)) {
-          await this.#inTurn(() => this.#take(deliveries));
+          const { durable } = await this.#inTurn(() => this.#take(deliveries));
+          // The next labels are looked at while these are being written.
+          this.#background(this.#settle(deliveries, durable));
         }
         return;
       } catch (thrown) {
@@ -84,35 +97,49 @@ export class Labels {
     }
   }
 
-  #inTurn(work: () => Promise<void>): Promise<void> {
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(work);
     this.#turn = turn.catch(() => undefined);
     return turn;
   }
 
-  /** One array of deliveries: journalled in one append, then acknowledged together. */
-  async #take(deliveries: readonly Delivery[]): Promise<void> {
+  /** Work that nobody waits for but `stop`. */
+  #background(work: Promise<void>): void {
+    const { telemetry, task } = this.#context;
+    const done = work
+      .catch((thrown) => telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { task: task.name }))
+      .finally(() => this.#underWay.delete(done));
+    this.#underWay.add(done);
+  }
+
+  /** One array of deliveries: buried or applied, in one append. */
+  async #take(deliveries: readonly Delivery[]): Promise<Applied> {
     const { clock, task, telemetry, bury } = this.#context;
     const feedback: Feedback[] = [];
-    try {
-      for (const { message } of deliveries) {
-        try {
-          feedback.push(...this.#checked(decodeFeedback(message.payload, clock.now(), sha256)));
-        } catch (thrown) {
-          const error = asSluiceError(thrown, 'FEEDBACK_INVALID');
-          this.#count('invalid', 1);
-          telemetry.count('dead_letters', { task: task.name, code: error.code }, 1, {
-            reason: error.message,
-          });
-          await bury(task.name, message, error, clock.now());
-        }
+    const buried: Promise<void>[] = [];
+    for (const { message } of deliveries) {
+      try {
+        feedback.push(...this.#checked(decodeFeedback(message.payload, clock.now(), sha256)));
+      } catch (thrown) {
+        const error = asSluiceError(thrown, 'FEEDBACK_INVALID');
+        this.#count('invalid', 1);
+        telemetry.count('dead_letters', { task: task.name, code: error.code }, 1, { reason: error.message });
+        buried.push(bury(task.name, message, error, clock.now()));
       }
-      await this.#apply(feedback);
+    }
+    const applied = await this.#apply(feedback);
+    return { durable: all([applied.durable, ...buried]) };
+  }
+
+  /** Acknowledges what is durable; what is not comes again. */
+  async #settle(deliveries: readonly Delivery[], durable: Promise<void>): Promise<void> {
+    try {
+      await durable;
       for (const delivery of deliveries) delivery.settle('done');
     } catch (thrown) {
-      telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { task: task.name });
-      await clock.sleep(RETRY_MS, this.#stop.signal);
+      await this.#context.clock.sleep(RETRY_MS, this.#stop.signal);
       for (const delivery of deliveries) delivery.settle('retry');
+      throw thrown;
     }
   }
 
@@ -126,16 +153,17 @@ export class Labels {
     return feedback;
   }
 
-  async #apply(feedback: readonly Feedback[]): Promise<void> {
+  /** Resolves when it is decided and on its way into the journal: the next in turn builds on it. */
+  async #apply(feedback: readonly Feedback[]): Promise<Applied> {
     const chosen = new Map<string, { entry: NewEntry; result: Result }>();
-    const answered: string[] = [];
+    const parked: Promise<void>[] = [];
     for (const one of feedback) {
       const rows = this.#find(one);
-      if (rows.length === 0) answered.push(...(await this.#wait(one, chosen)));
+      if (rows.length === 0) parked.push(this.#wait(one));
       for (const row of rows) this.#choose(one, row, chosen);
     }
-    if (chosen.size > 0) await this.#append([...chosen.values()]);
-    if (answered.length > 0) await this.#context.store.waiting.remove(answered);
+    const { durable } = await this.#append([...chosen.values()]);
+    return { durable: all([durable, ...parked]) };
   }
 
   #find(feedback: Feedback): JoinedRow[] {
@@ -147,26 +175,26 @@ export class Labels {
     return row ? [row] : [];
   }
 
-  /** Parks feedback whose event is not here. Returns the keys that were answered after all and may go. */
-  async #wait(
-    feedback: Feedback,
-    chosen: Map<string, { entry: NewEntry; result: Result }>,
-  ): Promise<string[]> {
+  /** Parks feedback whose event is not here. Resolves when that is durable. */
+  async #wait(feedback: Feedback): Promise<void> {
     const { store, task, clock } = this.#context;
     if (feedback.target.kind === 'span') {
       this.#count('unmatched', 1);
-      return [];
+      return;
     }
     const names = [feedback.target.name];
     await store.waiting.put(task.name, names, feedbackText(feedback), clock.now());
+    this.#count('waiting', 1);
     // The event may have come while this was written, and looked before it was there.
-    const rows = this.#find(feedback);
-    if (rows.length === 0) {
-      this.#count('waiting', 1);
-      return [];
-    }
-    for (const row of rows) this.#choose(feedback, row, chosen);
-    return store.waiting.find(task.name, names).map(({ key }) => key);
+    if (this.#find(feedback).length === 0) return;
+    const keys = store.waiting.find(task.name, names).map(({ key }) => key);
+    this.#background(this.#takeUp([feedback], keys));
+  }
+
+  /** Applies what waited; it leaves the waiting list only when its label is durable. */
+  async #takeUp(feedback: readonly Feedback[], keys: readonly string[]): Promise<void> {
+    await this.give(feedback);
+    await this.#context.store.waiting.remove(keys);
   }
 
   /** Decides what this label means after those before it, in the journal and in this group. */
@@ -204,29 +232,52 @@ export class Labels {
     });
   }
 
-  async #append(chosen: readonly { entry: NewEntry; result: Result }[]): Promise<void> {
+  async #append(chosen: readonly { entry: NewEntry; result: Result }[]): Promise<Applied> {
     const { store, task, learner } = this.#context;
     // Within a group a label and its withdrawal may have met: then there is nothing to take back.
-    const entries = chosen.filter(
+    const kept = chosen.filter(
       ({ entry }) => entry.label >= 0 || store.journal.labelOf(task.name, entry.event),
     );
-    const superseded = entries
+    if (kept.length === 0) return { durable: Promise.resolve() };
+    const superseded = kept
       .map(({ entry }) => store.journal.labelOf(task.name, entry.event))
       .filter((prior) => prior !== null && prior.label >= 0 && prior.seq > learner.oldestUndoable)
       .map((prior) => prior!.seq);
     const hold = superseded.length > 0 ? await learner.supersede(Math.min(...superseded)) : null;
-    try {
-      await store.journal.append(entries.map(({ entry }) => entry));
-    } finally {
-      hold?.release();
-    }
-    for (const { result } of entries) this.#count(result, 1);
-    learner.wake();
+    let entered: readonly JournalEntry[] = [];
+    const appended = store.journal.append(
+      kept.map(({ entry }) => entry),
+      (numbered) => {
+        entered = numbered;
+        learner.follow(numbered);
+      },
+    );
+    const durable = appended
+      .then(
+        () => {
+          for (const { result } of kept) this.#count(result, 1);
+          learner.wake();
+        },
+        (thrown) => {
+          if (entered.length > 0) learner.undo(entered);
+          throw thrown;
+        },
+      )
+      .finally(() => hold?.release());
+    durable.catch(() => undefined);
+    return { durable };
   }
 
   #count(result: Result, n: number): void {
     this.#context.telemetry.count('feedback_received', { task: this.#context.task.name, result }, n);
   }
+}
+
+/** All of them; a rejection is whoever awaits it's to handle, and never unhandled. */
+function all(promises: readonly Promise<void>[]): Promise<void> {
+  const together = Promise.all(promises).then(() => undefined);
+  together.catch(() => undefined);
+  return together;
 }
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');

@@ -6,7 +6,7 @@
  * Scoring never waits for learning longer than one native call; a rewind folds into a second model and swaps.
  */
 import { createHash } from 'node:crypto';
-import type { Clock, Engine, Rows, Scorer, Snapshot, Store } from '../contract.ts';
+import type { Clock, Engine, JournalEntry, Rows, Scorer, Snapshot, Store } from '../contract.ts';
 import { asSluiceError } from '../errors.ts';
 import type { QualityWindow } from '../task/metrics.ts';
 import type { Task } from '../task/task.ts';
@@ -43,6 +43,8 @@ export class Learner implements Scorer {
   #again = false;
   #stopped = false;
   #ready = false;
+  /** The newest seq of this task in the journal or on its way there; -1 while that is not known. */
+  #newest = -1;
 
   private constructor(context: LearnerContext) {
     this.#context = context;
@@ -110,6 +112,29 @@ export class Learner implements Scorer {
     };
   }
 
+  /**
+   * Entries on their way into the journal: learned at once where nothing stands between, so that the next
+   * event is scored with them; their feedback is acknowledged only when they are durable. Whatever cannot
+   * be learned at once is found in the journal by `wake`.
+   */
+  follow(entries: readonly JournalEntry[]): void {
+    const inLine = this.#newest >= 0 && this.#live.position === this.#newest && this.#rewindTo === null;
+    this.#newest = this.#newest < 0 ? -1 : entries[entries.length - 1].seq;
+    if (!inLine || this.#stopped || entries.some(({ label, supersedes }) => label < 0 || supersedes > 0))
+      return;
+    const { telemetry, task } = this.#context;
+    this.#live.follow(entries).catch((thrown) => telemetry.error(asSluiceError(thrown), { task: task.name }));
+    telemetry.count('labels_learned', { task: task.name }, entries.length);
+  }
+
+  /** The append of these failed: what was learned of them is taken back. */
+  undo(entries: readonly JournalEntry[]): void {
+    const first = entries[0].seq;
+    this.#newest = -1;
+    if (first <= this.#live.position) this.#rewindTo = Math.min(this.#rewindTo ?? first, first);
+    this.wake();
+  }
+
   /** The journal has grown. */
   wake(): void {
     this.#again = true;
@@ -164,7 +189,10 @@ export class Learner implements Scorer {
           this.#context.telemetry.count('labels_learned', { task: this.#context.task.name }, learned);
         if (this.#rewindTo !== null) continue;
         if (this.#snapshotDue()) await this.#snapshot();
-        if (!grew && !this.#again) return;
+        if (!grew && !this.#again) {
+          this.#newest = Math.max(this.#newest, this.#live.position);
+          return;
+        }
       } catch (thrown) {
         // The journal holds the truth: nothing is lost by trying again later.
         this.#context.telemetry.error(asSluiceError(thrown), { task: this.#context.task.name });

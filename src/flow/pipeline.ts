@@ -3,6 +3,7 @@
  * credit (`maxInFlight`, `maxInFlightBytes`) is spent or a lane is full: that is the back-pressure. On
  * stop the readers end first, then the lanes run dry, then the sources flush their acknowledgements.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Delivery, Source } from '../contract.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -12,6 +13,8 @@ import { Slot } from './settle.ts';
 import type { Suspects } from './suspects.ts';
 
 const RESTART_PAUSE_MS = 1_000;
+/** Decoding holds the event loop no longer than about this. */
+const SLICE_MS = 2;
 
 export interface PipelineContext {
   readonly maxInFlight: number;
@@ -152,7 +155,14 @@ export class Pipeline {
     const source = route.source.name;
     const receivedAt = clock.now();
     let bytes = 0;
+    let sliceBegan = performance.now();
     for (const delivery of deliveries) {
+      if (performance.now() - sliceBegan > SLICE_MS) {
+        // Feedback, acknowledgements and the other sources must not wait for a whole array of long mails.
+        for (const lane of route.lanes) lane.flush();
+        await nextTurn();
+        sliceBegan = performance.now();
+      }
       const size = delivery.message.payload.byteLength;
       bytes += size;
       if (!this.credit.tryTake(size)) {

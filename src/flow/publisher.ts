@@ -12,6 +12,10 @@ import type { Telemetry } from '../telemetry.ts';
 const MAX_MESSAGES = 4_096;
 const MAX_BYTES = 8 * 1024 * 1024;
 const BACKOFF_MS = { first: 250, most: 10_000 };
+/** Longest wait for room in the outbox: it may be drained quickly. */
+const FULL_MS = 1_000;
+/** How often to look whether a sink is back. */
+const LOOK_MS = 250;
 
 interface Pending {
   readonly messages: readonly Outgoing[];
@@ -117,12 +121,12 @@ export class Publisher {
   async #place(messages: readonly Outgoing[]): Promise<void> {
     let wait = BACKOFF_MS.first;
     for (;;) {
-      if (!this.#draining && !this.#outboxWaits()) {
-        const error = await this.#publish(messages);
-        if (!error) return;
-        this.#context.telemetry.count('publish_retried', { sink: this.name }, 1, { reason: error.message });
-      }
       try {
+        if (!this.#draining && !this.#outboxWaits()) {
+          const error = await this.#publish(messages);
+          if (!error) return;
+          this.#tellRetry(error);
+        }
         await this.#context.store.outbox.append(this.name, messages);
         this.#context.telemetry.count('outbox_used', { sink: this.name }, messages.length);
         this.#startDraining();
@@ -132,9 +136,13 @@ export class Publisher {
         this.#context.telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { sink: this.name });
         await this.#context.clock.sleep(jitter(wait), this.#released.signal);
         if (this.#released.signal.aborted) throw thrown;
-        wait = Math.min(wait * 2, BACKOFF_MS.most);
+        wait = Math.min(wait * 2, FULL_MS);
       }
     }
+  }
+
+  #tellRetry(error: SluiceError): void {
+    this.#context.telemetry.count('publish_retried', { sink: this.name }, 1, { reason: error.message });
   }
 
   /** null when all are confirmed (or buried); else the error worth trying again. */
@@ -164,7 +172,7 @@ export class Publisher {
   }
 
   async #drain(): Promise<void> {
-    const { store, clock, telemetry } = this.#context;
+    const { store, telemetry } = this.#context;
     let wait = BACKOFF_MS.first;
     while (!this.#stop.signal.aborted) {
       try {
@@ -176,12 +184,24 @@ export class Publisher {
           wait = BACKOFF_MS.first;
           continue;
         }
-        telemetry.count('publish_retried', { sink: this.name }, 1, { reason: error.message });
+        this.#tellRetry(error);
       } catch (thrown) {
         telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { sink: this.name });
       }
-      await clock.sleep(jitter(wait), this.#stop.signal);
+      await this.#pause(jitter(wait));
       wait = Math.min(wait * 2, BACKOFF_MS.most);
+    }
+  }
+
+  /** Ends early when a sink that was away is back. */
+  async #pause(ms: number): Promise<void> {
+    const { clock } = this.#context;
+    const { signal } = this.#stop;
+    const end = clock.now() + ms;
+    const away = !this.#sink.health().ok;
+    for (let left = ms; left > 0 && !signal.aborted; left = end - clock.now()) {
+      if (away && this.#sink.health().ok) return;
+      await clock.sleep(Math.min(left, LOOK_MS), signal);
     }
   }
 }

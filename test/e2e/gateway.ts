@@ -12,6 +12,8 @@ import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url));
 const READY_WITHIN_MS = 40_000;
+/** To profile a gateway under test: SLUICE_NODE_ARGS='--cpu-prof --cpu-prof-dir=/tmp/profiles'. */
+const NODE_ARGS = process.env.SLUICE_NODE_ARGS?.split(' ') ?? [];
 
 export interface GatewayProcess {
   readonly folder: string;
@@ -62,7 +64,9 @@ export async function makeGateway(config: string, more: { store?: string } = {})
       return log;
     },
     async start() {
-      child = spawn(process.execPath, [MAIN, 'run', '-c', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+      child = spawn(process.execPath, [...NODE_ARGS, MAIN, 'run', '-c', file], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
       child.stderr!.setEncoding('utf8').on('data', (text: string) => {
         log = (log + text).slice(-200_000);
       });

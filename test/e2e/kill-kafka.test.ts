@@ -36,16 +36,6 @@ ${machineTask('plant')}`);
     console.log(`kill kafka (${site}):`, JSON.stringify(account));
     expect(await gateway.stop()).toBe(0);
     await expectModelIsFoldOfJournal(gateway, account.labels);
-  } catch (e) {
-    console.log((await gateway.metrics()).split('\n').filter((l) => /^sluice_(feedback|settled|messages|published|dead|outbox)/.test(l)).join('\n'));
-    console.log('STATUS', JSON.stringify(await gateway.status()));
-    const { withAdmin } = await import('../servers/kafka.ts');
-    await withAdmin(broker.brokers, async (admin) => {
-      for (const t of Object.values(topics)) console.log(t, JSON.stringify(await admin.fetchTopicOffsets(t)));
-      const { groups } = await admin.listGroups();
-      for (const g of groups) console.log(g.groupId, JSON.stringify(await admin.fetchOffsets({ groupId: g.groupId })), JSON.stringify((await admin.describeGroups([g.groupId])).groups[0].state));
-    });
-    throw e;
   } finally {
     await gateway.remove();
     await bus.close();

@@ -133,10 +133,9 @@ export async function makeRig(): Promise<Rig> {
         })),
       ),
     async reopen(clean) {
-      if (clean) {
-        await rig.labels.stop();
-        await rig.learner.close();
-      }
+      await rig.labels.stop();
+      if (clean) await rig.learner.close();
+      else await rig.learner.settled();
       await rig.store.close();
       Object.assign(rig, await parts());
     },

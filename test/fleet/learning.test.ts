@@ -1,6 +1,7 @@
 /** The running model is the fold of the journal: once each, in order, whatever happens in between. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Delivery, Source } from '../../src/contract.ts';
+import { SluiceError } from '../../src/errors.ts';
 import { bitsOf, eventOf, makeRig, message, type Rig } from './kit.ts';
 
 let rig: Rig;
@@ -109,15 +110,10 @@ test('feedback that comes before its event waits for it, also over a restart', a
   await rig.give(pairs(some));
   expect(rig.store.waiting.size).toBe(20);
   await rig.join(some.slice(0, 10).map(({ event }) => event));
-  await rig.give([]);
-  await rig.learner.settled();
-  expect(rig.learner.labels).toBe(10);
+  await expect.poll(() => [rig.learner.labels, rig.store.waiting.size]).toEqual([10, 10]);
   await rig.reopen(false);
   await rig.join(some.slice(10).map(({ event }) => event));
-  await rig.give([]);
-  await rig.learner.settled();
-  expect(rig.learner.labels).toBe(20);
-  expect(rig.store.waiting.size).toBe(0);
+  await expect.poll(() => [rig.learner.labels, rig.store.waiting.size]).toEqual([20, 0]);
 });
 
 test('a span labels every reading of its device and no other', async () => {
@@ -185,4 +181,28 @@ test('bad feedback is buried with its code and acknowledged; the good beside it 
   expect(settled).toEqual(['done', 'done', 'done', 'done']);
   expect(rig.buried.map(({ code }) => code)).toEqual(['FEEDBACK_INVALID', 'FEEDBACK_LABEL']);
   expect(rig.learner.labels).toBe(1);
+});
+
+test('labels whose append fails are taken back out of the model, and are learned when they come again', async () => {
+  const some = range(0, 40);
+  await learn(some.slice(0, 30));
+  const before = await bits();
+  await rig.join(some.slice(30).map(({ event }) => event));
+  const { journal } = rig.store;
+  const append = journal.append.bind(journal);
+  let learnedEarly = 0;
+  journal.append = async (entries, entered) => {
+    entered?.(entries.map((entry, i) => ({ ...entry, seq: 31 + i, supersedes: 0 })));
+    learnedEarly = rig.learner.labels;
+    throw new SluiceError('STORE_FULL', 'the disk is full');
+  };
+  await expect(rig.give(pairs(some.slice(30)))).rejects.toThrow('the disk is full');
+  await rig.learner.settled();
+  expect(learnedEarly).toBe(40);
+  expect(rig.learner.labels).toBe(30);
+  expect((await bits()).equals(before)).toBe(true);
+  journal.append = append;
+  await rig.give(pairs(some.slice(30)));
+  await rig.learner.settled();
+  expect((await bits()).equals(await bitsOf(some))).toBe(true);
 });

@@ -14,6 +14,8 @@ interface Chunk {
   readonly deliveries: KafkaDelivery[];
 }
 
+const READ_AT_ONCE = 256;
+
 export class Intake {
   readonly #maxMessages: number;
   readonly #maxBytes: number;
@@ -66,14 +68,24 @@ export class Intake {
   async next(signal: AbortSignal): Promise<readonly Delivery[] | null> {
     for (;;) {
       if (signal.aborted) return null;
-      const chunk = this.#chunks.shift();
-      if (chunk && !chunk.mark.lost) return chunk.deliveries;
-      if (chunk) for (const delivery of chunk.deliveries) delivery.settle('retry');
-      else
-        await new Promise<void>((resolve) => {
-          this.#reader = resolve;
-        });
+      const deliveries = this.#takeWaiting();
+      if (deliveries.length > 0) return deliveries;
+      await new Promise<void>((resolve) => {
+        this.#reader = resolve;
+      });
     }
+  }
+
+  /** What waits, up to about READ_AT_ONCE: a reader that is slow must not be slowed by many small fetches. */
+  #takeWaiting(): readonly Delivery[] {
+    const taken: KafkaDelivery[] = [];
+    while (this.#chunks.length > 0 && taken.length < READ_AT_ONCE) {
+      const { mark, deliveries } = this.#chunks.shift()!;
+      if (mark.lost) for (const delivery of deliveries) delivery.settle('retry');
+      else if (taken.length === 0 && deliveries.length >= READ_AT_ONCE) return deliveries;
+      else taken.push(...deliveries);
+    }
+    return taken;
   }
 
   /** Resolves when there may be room, on `wakeWriter`, or after `ms`. */

@@ -64,7 +64,9 @@ export const sourceOptions = z
     createTopics: z.boolean().default(false).describe('Create missing topics instead of waiting for them.'),
     sessionTimeout: duration
       .default(10_000)
-      .describe('How long the group waits for a silent member before its partitions go to others.'),
+      .describe(
+        'How long the group waits for a silent member before its partitions go to others; brokers refuse less than 6s unless told otherwise.',
+      ),
     rebalanceTimeout: duration
       .default(30_000)
       .describe('How long the group waits for its members to join again.'),

@@ -8,30 +8,27 @@
  * having sent a partition. So here one request is under way at a time, a message keeps the partition first
  * chosen, every answer is checked for completeness, and a producer that failed once is never used again.
  */
-import kafkajs, { type Message as KafkaMessage, type Producer, type ProducerBatch } from 'kafkajs';
+import kafkajs, { type Producer, type ProducerBatch } from 'kafkajs';
 import type { Health, IoContext, Outgoing, Sink } from '../../contract.ts';
 import { type ErrorCode, SluiceError } from '../../errors.ts';
 import { Certificates } from './certificates.ts';
 import { fromKafka, KafkaClient } from './client.ts';
 import type { KafkaSinkOptions } from './options.ts';
+import {
+  assertConfirmed,
+  groupByTopic,
+  type Prepared,
+  pinningPartitioner,
+  prepare,
+  REQUEST_MESSAGES,
+  requestEnd,
+  tooLarge,
+} from './requests.ts';
 import { createMissing } from './topics.ts';
 
-/** A partition's part of a request is one record batch, which the broker limits (1 MiB by default). */
-const REQUEST_BYTES = 768 * 1024;
-/** kafkajs groups messages in quadratic time. */
-const REQUEST_MESSAGES = 1_000;
-const RECORD_OVERHEAD = 96;
 const BACKOFF_MS = { first: 100, most: 10_000 };
 const CHECK_EVERY_MS = 5_000;
 const DISCONNECT_WITHIN_MS = 2_000;
-
-interface Prepared {
-  readonly topic: string;
-  readonly key: string | null;
-  readonly value: Buffer | string;
-  readonly headers: Record<string, string> | undefined;
-  readonly bytes: number;
-}
 
 interface Pending {
   readonly messages: readonly Prepared[];
@@ -189,13 +186,7 @@ export class KafkaSink implements Sink {
   }
 
   async #send({ client, producer }: Live, messages: readonly Prepared[]): Promise<void> {
-    const byTopic = new Map<string, KafkaMessage[]>();
-    for (const { topic, key, value, headers } of messages) {
-      const known = byTopic.get(topic);
-      const message: KafkaMessage = { key, value, headers };
-      if (known) known.push(message);
-      else byTopic.set(topic, [message]);
-    }
+    const byTopic = groupByTopic(messages);
     const unknown = [...byTopic.keys()].filter((topic) => !this.#known.has(topic));
     if (unknown.length > 0) {
       if (this.#options.createTopics) await createMissing(client.kafka, unknown);
@@ -208,11 +199,7 @@ export class KafkaSink implements Sink {
         this.#options.compression === 'gzip' ? kafkajs.CompressionTypes.GZIP : kafkajs.CompressionTypes.None,
       topicMessages: [...byTopic].map(([topic, list]) => ({ topic, messages: list })),
     };
-    const confirmed = new Set((await producer.sendBatch(batch)).map((m) => `${m.topicName} ${m.partition}`));
-    for (const [topic, list] of byTopic)
-      for (const { partition } of list)
-        if (!confirmed.has(`${topic} ${partition}`))
-          throw new SluiceError('PUBLISH_FAILED', `partition ${partition} of ${topic} was not confirmed`);
+    assertConfirmed(byTopic, await producer.sendBatch(batch));
   }
 
   async #before<T>(deadline: number, work: Promise<T>, code: ErrorCode): Promise<T> {
@@ -317,42 +304,3 @@ export class KafkaSink implements Sink {
 }
 
 const jitter = (ms: number): number => ms * (0.5 + Math.random() / 2);
-
-function prepare(message: Outgoing): Prepared {
-  const { topic, key, payload, headers } = message;
-  const value =
-    typeof payload === 'string'
-      ? payload
-      : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-  let bytes = RECORD_OVERHEAD + Buffer.byteLength(value) + (key === null ? 0 : Buffer.byteLength(key));
-  for (const name in headers) bytes += Buffer.byteLength(name) + Buffer.byteLength(headers[name]) + 4;
-  return { topic, key, value, headers: headers as Record<string, string> | undefined, bytes };
-}
-
-function tooLarge(message: Prepared, limit: number): SluiceError {
-  return new SluiceError(
-    'MESSAGE_TOO_LARGE',
-    `a message of ${message.bytes} bytes for ${message.topic} exceeds the limit of ${limit}`,
-  );
-}
-
-/** The end of the request that begins at `from`: at least one message. */
-function requestEnd(messages: readonly Prepared[], from: number): number {
-  let bytes = 0;
-  let to = from;
-  while (to < messages.length && to - from < REQUEST_MESSAGES) {
-    bytes += messages[to].bytes;
-    if (to > from && bytes > REQUEST_BYTES) break;
-    to++;
-  }
-  return to;
-}
-
-/** Kafka's own choice (murmur2 of the key, else in turn), made once per message. */
-const pinningPartitioner = () => {
-  const choose = kafkajs.Partitioners.DefaultPartitioner();
-  return (args: Parameters<typeof choose>[0]): number => {
-    args.message.partition ??= choose(args);
-    return args.message.partition;
-  };
-};

@@ -7,13 +7,15 @@
  * Positions survive a rebalance and a new consumer: a partition that stays ours goes on where it was, without
  * repeating what is in flight. That repeats messages at worst (if another member had it in between), and never skips one.
  */
-import type { EachBatchPayload, IHeaders, KafkaMessage } from 'kafkajs';
-import type { Delivery, Health, IoContext, Message, Outcome, Source } from '../../contract.ts';
+import type { EachBatchPayload } from 'kafkajs';
+import type { Delivery, Health, IoContext, Outcome, Source } from '../../contract.ts';
 import { asSluiceError, SluiceError } from '../../errors.ts';
 import { Certificates } from './certificates.ts';
 import { isKafkaError, KafkaClient } from './client.ts';
+import { Commits } from './commits.ts';
 import { Intake, type KafkaDelivery } from './intake.ts';
-import { type CommitOffset, Membership, type MembershipHooks } from './membership.ts';
+import { Membership, type MembershipHooks } from './membership.ts';
+import { toMessage } from './message.ts';
 import type { KafkaSourceOptions } from './options.ts';
 import { createMissing, pinNewest } from './topics.ts';
 import { Watermark } from './watermark.ts';
@@ -21,10 +23,8 @@ import { Watermark } from './watermark.ts';
 const CHUNK = 256;
 const CHECK_EVERY_MS = 1_000;
 const BACKOFF_MS = { first: 250, most: 10_000 };
-const FLUSH_WITHIN_MS = 3_000;
 /** A partition is not read further than this beyond its first unsettled message, or the ring would grow for ever. */
 const MAX_SPAN = 1 << 20;
-const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
 export class KafkaSource implements Source {
   readonly name: string;
@@ -35,13 +35,12 @@ export class KafkaSource implements Source {
   readonly #certificates: Certificates | null;
   readonly #intake: Intake;
   readonly #marks = new Map<string, Watermark>();
+  readonly #commits: Commits;
   readonly #closing = new AbortController();
   #membership: Membership | null = null;
   #supervision: Promise<void> | null = null;
   #reason = 'not started';
   #wasHealthy = false;
-  #commitTimer: NodeJS.Timeout | null = null;
-  #committing: Promise<void> | null = null;
 
   /** Throws CONFIG_INVALID where TLS files cannot be read. Connects with the first `read`. */
   constructor(name: string, options: KafkaSourceOptions, context: IoContext) {
@@ -56,6 +55,7 @@ export class KafkaSource implements Source {
       Math.max(1, context.maxInFlightBytes - this.#fetchBytes),
       (mark, entry, outcome) => this.#settled(mark, entry, outcome),
     );
+    this.#commits = new Commits(options.commitInterval, this.#marks, () => this.#membership);
   }
 
   async *read(signal: AbortSignal): AsyncIterable<readonly Delivery[]> {
@@ -87,9 +87,9 @@ export class KafkaSource implements Source {
 
   async close(): Promise<void> {
     if (this.#closing.signal.aborted) return this.#supervision ?? undefined;
-    await this.#flush(FLUSH_WITHIN_MS);
+    await this.#commits.flush();
     this.#closing.abort();
-    if (this.#commitTimer) clearTimeout(this.#commitTimer);
+    this.#commits.stop();
     this.#intake.wakeWriter();
     this.#membership?.finish(new SluiceError('BROKER_UNREACHABLE', 'closed'));
     await this.#supervision;
@@ -121,7 +121,7 @@ export class KafkaSource implements Source {
     const hooks: MembershipHooks = {
       assigned: (partitions) => this.#assigned(membership, partitions),
       consuming: () => this.#connected(),
-      revoking: () => void this.#flush(FLUSH_WITHIN_MS),
+      revoking: () => void this.#commits.flush(),
       take: (payload) => this.#take(payload, membership),
     };
     const membership = new Membership(client, this.#group, this.#fetchBytes, this.#options, clock, hooks);
@@ -137,7 +137,7 @@ export class KafkaSource implements Source {
     } finally {
       clearInterval(check);
       this.#membership = null;
-      this.#committing = null;
+      this.#commits.reset();
       this.#intake.wakeWriter();
       await membership.stop();
     }
@@ -172,9 +172,9 @@ export class KafkaSource implements Source {
     if (membership.healthy) this.#connected();
     if (this.#certificates?.refresh()) {
       this.#context.telemetry.count('certificates_reloaded', { name: this.name });
-      void this.#flush(FLUSH_WITHIN_MS).then(() =>
-        membership.finish(new SluiceError('BROKER_UNREACHABLE', 'certificates changed')),
-      );
+      void this.#commits
+        .flush()
+        .then(() => membership.finish(new SluiceError('BROKER_UNREACHABLE', 'certificates changed')));
     }
   }
 
@@ -198,7 +198,7 @@ export class KafkaSource implements Source {
     for (const mark of before.values()) mark.lost = true;
     this.#intake.dropLost();
     this.#intake.wakeWriter();
-    this.#scheduleCommit();
+    this.#commits.schedule();
   }
 
   #seek(membership: Membership, mark: Watermark): void {
@@ -228,7 +228,7 @@ export class KafkaSource implements Source {
             chunk = [];
             if (!(await this.#waitForRoom(mark, bytes, payload, membership))) return;
           }
-          const message = this.#message(raw, batch.topic, prefix);
+          const message = toMessage(raw, this.name, batch.topic, prefix);
           chunk.push(this.#intake.charge(mark, mark.admit(offset), message));
         }
         last = raw.offset;
@@ -284,23 +284,10 @@ export class KafkaSource implements Source {
     return !given();
   }
 
-  #message(raw: KafkaMessage, topic: string, prefix: string): Message {
-    return {
-      source: this.name,
-      topic,
-      key: raw.key ? raw.key.toString('utf8') : null,
-      // A copy: the slice would keep the whole fetched block alive for as long as one message of it is unsettled.
-      payload: raw.value ? Buffer.from(raw.value) : new Uint8Array(0),
-      headers: readHeaders(raw.headers),
-      at: Number(raw.timestamp),
-      position: prefix + raw.offset,
-    };
-  }
-
   // ------------------------------------------------------------ settling
 
   #settled(mark: Watermark, entry: number, outcome: Outcome): void {
-    if (mark.settle(entry, outcome)) this.#scheduleCommit();
+    if (mark.settle(entry, outcome)) this.#commits.schedule();
     if (outcome === 'retry') this.#scheduleRetry(mark);
   }
 
@@ -312,71 +299,4 @@ export class KafkaSource implements Source {
       if (!mark.lost && this.#membership) this.#seek(this.#membership, mark);
     });
   }
-
-  #scheduleCommit(): void {
-    if (this.#commitTimer || this.#closing.signal.aborted) return;
-    this.#commitTimer = setTimeout(() => {
-      this.#commitTimer = null;
-      void this.#flush(FLUSH_WITHIN_MS);
-    }, this.#options.commitInterval);
-  }
-
-  /** Commits what is settled. Never rejects: what could not be committed is committed with the next. */
-  async #flush(withinMs: number): Promise<void> {
-    const membership = this.#membership;
-    if (!membership?.joined) return;
-    const earlier = this.#committing;
-    if (earlier) {
-      await bounded(earlier, withinMs);
-      if (this.#committing === earlier) return this.#scheduleCommit();
-    }
-    const due = [...this.#marks.values()].filter((mark) => mark.offset > mark.committed);
-    if (due.length === 0) return;
-    const offsets = due.map((mark) => mark.offset);
-    const commit = membership
-      .commit(
-        due.map(
-          (mark, i): CommitOffset => ({
-            topic: mark.topic,
-            partition: mark.partition,
-            offset: String(offsets[i]),
-          }),
-        ),
-      )
-      .then(
-        () => {
-          for (const [i, mark] of due.entries()) mark.committed = Math.max(mark.committed, offsets[i]);
-        },
-        () => this.#scheduleCommit(),
-      )
-      .finally(() => {
-        if (this.#committing === commit) this.#committing = null;
-      });
-    this.#committing = commit;
-    await bounded(commit, withinMs);
-  }
-}
-
-async function bounded(work: Promise<void>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([
-    work,
-    new Promise((resolve) => {
-      timer = setTimeout(resolve, ms);
-    }),
-  ]);
-  clearTimeout(timer);
-}
-
-/** Names in lower case; of a repeated header the last; no prototype, so that no name can be special. */
-function readHeaders(raw: IHeaders | undefined): Readonly<Record<string, string>> {
-  let headers: Record<string, string> | null = null;
-  for (const name in raw) {
-    const value = raw[name];
-    const last = Array.isArray(value) ? value[value.length - 1] : value;
-    if (last === undefined || last === null) continue;
-    headers ??= Object.create(null) as Record<string, string>;
-    headers[name.toLowerCase()] = typeof last === 'string' ? last : last.toString('utf8');
-  }
-  return headers ?? NO_HEADERS;
 }

@@ -28,5 +28,7 @@ export function propertiesOf(
 ): IClientPublishOptions['properties'] {
   if (!headers) return undefined;
   const { [CONTENT_TYPE]: contentType, ...userProperties } = headers;
-  return { ...(contentType === undefined ? {} : { contentType }), userProperties };
+  // mqtt-packet writes a malformed packet for user properties that are there and empty, which no broker answers.
+  const some = Object.keys(userProperties).length > 0;
+  return { ...(contentType === undefined ? {} : { contentType }), ...(some ? { userProperties } : {}) };
 }

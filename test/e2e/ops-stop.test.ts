@@ -1,0 +1,141 @@
+/** Stopping, starting again, two on one folder, and a folder that was damaged meanwhile. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
+import { type Bus, mqttBus } from './bus.ts';
+import { collect, missing, Operated, plainTask, reading, sluice, untilSeen } from './ops-kit.ts';
+import { sleep } from './scale.ts';
+
+let broker: Mosquitto;
+let bus: Bus;
+let gateway: Operated;
+
+beforeEach(async () => {
+  if (mosquittoMissing) return;
+  broker = await Mosquitto.start();
+  bus = await mqttBus(broker.url);
+});
+
+afterEach(async () => {
+  await gateway?.remove();
+  await bus?.close();
+  await broker?.stop();
+});
+
+const config = () => `
+site: south
+sources: { plant: { type: mqtt, url: "${broker.url}", topics: ["south/+"] } }
+sinks: { floor: { type: mqtt, url: "${broker.url}" } }
+${plainTask('plant')}`;
+
+test.skipIf(mosquittoMissing)(
+  'SIGTERM drains: what was acknowledged has its verdict, exit code 0, and a second start at once works',
+  async () => {
+    gateway = await Operated.make(config());
+    const seen = await collect(bus, 'sluice/south/machine/verdict');
+    await gateway.start();
+    const ids = Array.from({ length: 1_000 }, (_, n) => `/press/${n}`);
+    const sent = Promise.all(ids.map((_, n) => bus.publish('south/press', reading('press', n))));
+    await gateway.untilMetric('settled', {}, 1);
+    expect(await gateway.stop('SIGTERM')).toBe(0);
+    await sent;
+    // A new life under another session sees nothing of the stream: what it does not get was acknowledged before.
+    await gateway.start();
+    await untilSeen(ids, seen, gateway);
+    expect(missing(ids, seen)).toEqual([]);
+    const repeated = seen.length - new Set(seen.map(({ event }) => event)).size;
+    expect(repeated, 'a clean stop leaves nothing half done').toBe(0);
+    expect(await gateway.stop('SIGTERM')).toBe(0);
+  },
+  60_000,
+);
+
+test.skipIf(mosquittoMissing)(
+  'SIGINT ends with 130 after a clean stop, also in the middle of a start',
+  async () => {
+    gateway = await Operated.make(config());
+    await gateway.start();
+    expect(await gateway.stop('SIGINT')).toBe(130);
+    await broker.kill();
+    gateway.launch();
+    while ((await gateway.ready()).status === 0) await sleep(20);
+    expect(await gateway.ping()).toBe(200);
+    expect(await gateway.stop('SIGINT')).toBe(130);
+    gateway.launch();
+    while ((await gateway.ready()).status === 0) await sleep(20);
+    expect(await gateway.stop('SIGTERM')).toBe(0);
+  },
+  60_000,
+);
+
+test.skipIf(mosquittoMissing)(
+  'a second gateway on the same state folder is refused with STORE_LOCKED and exit 1, and the first does not notice',
+  async () => {
+    gateway = await Operated.make(config());
+    const seen = await collect(bus, 'sluice/south/machine/verdict');
+    await gateway.start();
+    const same = await sluice(['run', '-c', gateway.file]);
+    expect(same.stderr).toContain('STORE_LOCKED');
+    expect(same.code).toBe(1);
+    const elsewhere = await sluice(['run', '-c', gateway.file, '--set', 'http.listen=127.0.0.1:0']);
+    expect(elsewhere.stderr).toContain('STORE_LOCKED');
+    expect(elsewhere.code).toBe(1);
+    await bus.publish('south/press', reading('press', 1));
+    await untilSeen(['/press/1'], seen, gateway);
+    expect((await gateway.ready()).status).toBe(200);
+    await gateway.stop('SIGKILL');
+    await gateway.start(); // nothing is left of a lock whose holder was killed
+  },
+  60_000,
+);
+
+test.skipIf(mosquittoMissing)(
+  'an address that is in use ends the start with LISTEN_FAILED and exit 1, and leaves the store free',
+  async () => {
+    gateway = await Operated.make(config());
+    await gateway.start();
+    const other = await Operated.make(config().replaceAll('south', 'other'));
+    try {
+      const refused = await sluice([
+        'run',
+        '-c',
+        other.file,
+        '--set',
+        `http.listen=127.0.0.1:${gateway.port}`,
+      ]);
+      expect(refused.stderr).toContain('LISTEN_FAILED');
+      expect(refused.code).toBe(1);
+      await other.start();
+    } finally {
+      await other.remove();
+    }
+  },
+  60_000,
+);
+
+test.skipIf(mosquittoMissing)(
+  'a store damaged while the gateway was away is set aside, loudly, and the gateway works on a fresh one',
+  async () => {
+    gateway = await Operated.make(config());
+    const seen = await collect(bus, 'sluice/south/machine/verdict');
+    await gateway.start();
+    await bus.publish('south/press', reading('press', 1));
+    await untilSeen(['/press/1'], seen, gateway);
+    expect(await gateway.stop()).toBe(0);
+    const data = path.join(gateway.state, 'data.mdb');
+    const bytes = readFileSync(data);
+    for (let at = 0; at < bytes.length; at += 7) bytes[at] ^= 0x5a;
+    writeFileSync(data, bytes);
+    await gateway.start();
+    await bus.publish('south/press', reading('press', 2));
+    await untilSeen(['/press/2'], seen, gateway);
+    const aside = readdirSync(gateway.folder).filter((name) => name.startsWith('state.damaged-'));
+    expect(aside).toHaveLength(1);
+    expect(readFileSync(path.join(gateway.folder, aside[0], 'data.mdb')).equals(bytes)).toBe(true);
+    expect(gateway.signals('store_set_aside')).toHaveLength(1);
+    expect(await gateway.metric('store_set_aside')).toBe(1);
+    expect(await gateway.stop()).toBe(0);
+  },
+  60_000,
+);
