@@ -4,6 +4,7 @@
  * last) and stops in the reverse. It promises: what `stop` leaves unacknowledged comes again.
  */
 
+import { CLOSE_MS, within } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type {
   Bury,
@@ -149,7 +150,8 @@ export class Gateway {
     this.#windows = null;
     this.#units.clear();
     await Promise.all([...this.#ports.values()].map((port) => port.publisher.stop()));
-    await Promise.all([...this.#ports.values()].map((port) => port.sink.close()));
+    const closed = Promise.all([...this.#ports.values()].map((port) => port.sink.close()));
+    await within(this.#context.clock, CLOSE_MS, closed);
     this.#ports.clear();
     await this.#store.close();
     if (stopped.clean) this.#suspects?.close();

@@ -56,7 +56,7 @@ export class Fold {
     if (meta.features !== task.features) {
       throw new SluiceError(
         'MODEL_MISMATCH',
-        `the saved model was learned on features ${meta.features}, the task now makes ${task.features}; it starts anew`,
+        `the saved model was learned on features and labels ${meta.features}, the task now has ${task.features}; it starts anew`,
       );
     }
     const quality = QualityWindow.restore(task.labels, meta.quality);

@@ -4,6 +4,7 @@
  * correction, null a withdrawal. What comes before its event waits, bounded. Bad feedback becomes a dead letter.
  */
 import { createHash } from 'node:crypto';
+import { CLOSE_MS, within } from '../clock.ts';
 import type { Bury, Clock, Delivery, Event, JoinedRow, JournalEntry, Source, Store } from '../contract.ts';
 import { decodeFeedback, type Feedback, feedbackFromText, feedbackText } from '../envelope.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
@@ -57,7 +58,8 @@ export class Labels {
     await Promise.all(this.#readers);
     await this.#turn;
     while (this.#underWay.size > 0) await Promise.all(this.#underWay);
-    await Promise.all(this.#sources.map((source) => source.close()));
+    const closed = Promise.all(this.#sources.map((source) => source.close()));
+    await within(this.#context.clock, CLOSE_MS, closed);
   }
 
   /** Feedback that waited for these events is taken up now. Cheap while nothing waits. */

@@ -4,6 +4,7 @@
  * stop the readers end first, then the lanes run dry, then the sources flush their acknowledgements.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { CLOSE_MS, within } from '../clock.ts';
 import type { Clock, Delivery, Source } from '../contract.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -68,14 +69,10 @@ export class Pipeline {
   /** Readers end, lanes run dry (or `deadline` ms pass), sources flush acknowledgements and disconnect. */
   async stop(deadlineMs: number): Promise<{ readonly clean: boolean }> {
     this.#stop.abort();
+    const { clock } = this.#context;
     const dry = Promise.all(this.#readers).then(() => this.drain());
-    const timeout = new AbortController();
-    const clean = await Promise.race([
-      dry.then(() => true),
-      this.#context.clock.sleep(deadlineMs, timeout.signal).then(() => false),
-    ]);
-    timeout.abort();
-    await Promise.all(this.#routes.map((route) => route.source.close()));
+    const clean = await within(clock, deadlineMs, dry);
+    await within(clock, CLOSE_MS, Promise.all(this.#routes.map((route) => route.source.close())));
     this.tell();
     return { clean };
   }

@@ -34,7 +34,7 @@ export interface Task {
   readonly labels: readonly string[];
   /** Index of the positive label. */
   readonly positive: number;
-  /** The featurizer's version: rows of different versions never mix. */
+  /** The featurizer's version and the labels that an index stands for: rows of different ones never mix. */
   readonly features: string;
   readonly shape: ModelShape;
   /** Of everything that a fresh model depends on: labels, features, kind, options, seed. */
@@ -142,7 +142,7 @@ class BoundTask implements Task {
     this.event = spec.event;
     this.labels = [...spec.labels];
     this.positive = positive;
-    this.features = version;
+    this.features = `${version}/${createHash('sha256').update(JSON.stringify(spec.labels)).digest('hex').slice(0, 8)}`;
     this.shape = { dims, denseDims, classes: spec.labels.length };
     this.#decoder = decoder;
     this.#featurizer = featurizer;

@@ -155,3 +155,38 @@ test.skipIf(mosquittoMissing)(
   },
   60_000,
 );
+
+test.skipIf(mosquittoMissing)(
+  'labels taken away or put in another order: the model starts anew, loudly, and never says a label for another one',
+  async () => {
+    const labels = (names: string) => config().replace('[ok, fault]', names);
+    gateway = await Operated.make(labels('[ok, fault, worn]'));
+    const seen = await collect(bus, 'sluice/east/machine/verdict');
+    await gateway.start();
+    const truth = (x: number) => (x < 30 ? 'ok' : x < 60 ? 'fault' : 'worn');
+    const ids = Array.from({ length: 100 }, (_, n) => `/press/${n}`);
+    for (let n = 0; n < 100; n++) await bus.publish('east/press', reading('press', n));
+    await untilSeen(ids, seen, gateway);
+    const taught = ids.map((event, n) => ({ event, label: truth(n) }));
+    await bus.publish('sluice/east/machine/feedback', JSON.stringify(taught));
+    await gateway.untilMetric('model_labels', {}, 100);
+
+    for (const [times, names] of [
+      [1, '[fault, ok, worn]'],
+      [2, '[fault, ok]'],
+    ] as const) {
+      await gateway.write(labels(names));
+      await gateway.untilMetric('config_reloaded', {}, times);
+      expect((await gateway.status()).tasks.machine.learned, names).toBe(0);
+      expect(gateway.log).toContain('MODEL_MISMATCH');
+      await bus.publish('east/press', reading('press', 1000 + times));
+      await untilSeen([`/press/${1000 + times}`], seen, gateway);
+    }
+    // Back again: the journal still knows.
+    await gateway.write(labels('[ok, fault, worn]'));
+    await gateway.untilMetric('config_reloaded', {}, 3);
+    expect((await gateway.status()).tasks.machine.learned).toBe(100);
+    expect(await gateway.stop()).toBe(0);
+  },
+  60_000,
+);

@@ -1,0 +1,265 @@
+/**
+ * The labels of every task in the order in which they are learned, each with its row: the truth that a model
+ * is the fold of. Entries lie under [task, seq]; seq rises over all tasks. `labels` finds the newest entry of
+ * an event: under a 64-bit hash of task and event stands the list of newest seqs of the events with that hash
+ * (nearly always one), and the entry's own names decide.
+ *
+ * Pruning never takes what the newest snapshot of the task does not hold; older snapshots that lie before the
+ * pruned part are dropped with it, since nothing could be replayed onto them.
+ */
+import type { JournalEntry, Journal as JournalPart } from '../contract.ts';
+import { ByteReader, ByteWriter, readJoined, wellFormed, writeJoined } from './codec.ts';
+import { costOf, glance, LAST, nameKey, numberKey, numberOf, type Op } from './database.ts';
+import { halves, hash, scoped } from './hash.ts';
+import { demandGateway, metaOp, type Rooms, readMeta, SLICE, tellDamage } from './room.ts';
+import type { SnapshotRoom } from './snapshots.ts';
+
+const STATE = 'journal';
+
+interface Newest {
+  readonly seq: number;
+  readonly label: number;
+}
+
+/** What pruning knows of a task. `pruned` is the last seq removed, 0 while the journal is whole. */
+interface TaskState {
+  pruned: number;
+}
+
+export class Journal implements JournalPart {
+  readonly #rooms: Rooms;
+  readonly #snapshots: SnapshotRoom;
+  readonly #writer = new ByteWriter();
+  readonly #tasks = new Map<string, TaskState>();
+  #next = 1;
+  #bytes = 0;
+  /** Of events whose newest entry is not on disk yet; and the lists under their hashes. */
+  readonly #newest = new Map<string, Newest>();
+  readonly #lists = new Map<string, readonly number[]>();
+
+  constructor(rooms: Rooms, snapshots: SnapshotRoom) {
+    this.#rooms = rooms;
+    this.#snapshots = snapshots;
+    rooms.lmdb.onFailure(() => this.#load());
+    this.#load();
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether nothing of this task was ever pruned. */
+  isWhole(task: string): boolean {
+    return (this.#tasks.get(task)?.pruned ?? 0) === 0;
+  }
+
+  async append(
+    entries: readonly Omit<JournalEntry, 'seq' | 'supersedes'>[],
+    entered?: (entries: readonly JournalEntry[]) => void,
+  ): Promise<JournalEntry[]> {
+    demandGateway(this.#rooms);
+    if (entries.length === 0) return [];
+    const ops: Op[] = [];
+    const done = entries.map((entry) => this.#enter(entry, ops));
+    const written = this.#write(ops);
+    entered?.(done);
+    await written;
+    for (const { task, event, seq } of done) {
+      const name = `${task}\0${wellFormed(event)}`;
+      if (this.#newest.get(name)?.seq === seq) this.#newest.delete(name);
+    }
+    return done;
+  }
+
+  #enter(entry: Omit<JournalEntry, 'seq' | 'supersedes'>, ops: Op[]): JournalEntry {
+    const event = wellFormed(entry.event);
+    const old = this.#newestOf(entry.task, event);
+    const seq = this.#next++;
+    const full: JournalEntry = { ...entry, seq, supersedes: old?.seq ?? 0 };
+    const value = encodeEntry(this.#writer, full, this.#rooms.clock.now());
+    this.#bytes += costOf(value.length);
+    if (!this.#tasks.has(entry.task)) this.#tasks.set(entry.task, { pruned: 0 });
+    ops.push({ table: this.#rooms.tables.journal, key: nameKey(entry.task, seq), value });
+    this.#relist(entry.task, event, old?.seq ?? 0, seq, ops);
+    this.#newest.set(`${entry.task}\0${event}`, { seq, label: entry.label });
+    return full;
+  }
+
+  /** In the list of an event's hash, puts `seq` (0: nothing) in the place of `old`. */
+  #relist(task: string, event: string, old: number, seq: number, ops: Op[]): void {
+    const key = this.#labelKey(task, event);
+    const list = this.#listOf(key).filter((other) => other !== old);
+    if (seq > 0) list.push(seq);
+    ops.push({ table: this.#rooms.tables.labels, key, value: list.length > 0 ? numberKey(...list) : null });
+    this.#lists.set(key.toString('latin1'), list);
+  }
+
+  /** Writes ops together with the counters; afterwards the lists they set need no memory. */
+  async #write(ops: Op[]): Promise<void> {
+    const { labels } = this.#rooms.tables;
+    const set = ops.filter(({ table }) => table === labels).map(({ key }) => key.toString('latin1'));
+    const lists = set.map((key) => [key, this.#lists.get(key)] as const);
+    ops.push(this.#stateOp());
+    await this.#rooms.lmdb.write(ops);
+    for (const [key, list] of lists) if (this.#lists.get(key) === list) this.#lists.delete(key);
+  }
+
+  #labelKey(task: string, event: string): Buffer {
+    hash(scoped(this.#rooms.seed, `label ${task}`), event);
+    return numberKey(halves.high * 0x20_0000 + (halves.low >>> 11));
+  }
+
+  #listOf(key: Buffer): readonly number[] {
+    const fresh = this.#lists.get(key.toString('latin1'));
+    if (fresh) return fresh;
+    const value = glance(this.#rooms.tables.labels, key);
+    const list: number[] = [];
+    for (let end = 8; value && end <= value.length; end += 8) list.push(numberOf(value, end));
+    return list;
+  }
+
+  labelOf(task: string, event: string): Newest | null {
+    return this.#newestOf(task, wellFormed(event));
+  }
+
+  #newestOf(task: string, event: string): Newest | null {
+    const underWay = this.#newest.get(`${task}\0${event}`);
+    if (underWay) return underWay;
+    for (const seq of this.#listOf(this.#labelKey(task, event))) {
+      const head = this.#headAt(task, seq);
+      if (head && head.event === event) return { seq, label: head.label };
+    }
+    return null;
+  }
+
+  #headAt(task: string, seq: number): EntryHead | null {
+    const value = glance(this.#rooms.tables.journal, nameKey(task, seq));
+    if (!value) return null;
+    try {
+      return readHead(new ByteReader(value));
+    } catch (error) {
+      tellDamage(this.#rooms, error, 'journal');
+      return null;
+    }
+  }
+
+  read(task: string, after: number, limit: number): { entries: JournalEntry[]; through: number } {
+    const { journal } = this.#rooms.tables;
+    const entries: JournalEntry[] = [];
+    let through = after;
+    const range = { start: nameKey(task, after + 1), end: nameKey(task, LAST) };
+    // Keys first: a cursor must not be open while other values are read.
+    for (const key of [...journal.getKeys({ ...range, limit: Math.max(1, limit) })]) {
+      through = numberOf(key);
+      const entry = this.#effective(task, through);
+      if (entry) entries.push(entry);
+    }
+    return { entries, through };
+  }
+
+  /** The entry, unless it withdraws or another has taken its place. */
+  #effective(task: string, seq: number): JournalEntry | null {
+    const value = glance(this.#rooms.tables.journal, nameKey(task, seq));
+    if (!value) return null;
+    try {
+      const from = new ByteReader(Buffer.from(value));
+      const head = readHead(from);
+      if (head.label < 0 || !this.#listOf(this.#labelKey(task, head.event)).includes(seq)) return null;
+      const { storedAt: _, ...rest } = head;
+      return { seq, ...rest, joined: readJoined(from) };
+    } catch (error) {
+      tellDamage(this.#rooms, error, 'journal');
+      return null;
+    }
+  }
+
+  // ---- pruning
+
+  /** Removes the oldest entries that are over the limits and that a snapshot holds. */
+  async sweep(): Promise<void> {
+    const { limits, clock } = this.#rooms;
+    const before = clock.now() - limits.journal.age;
+    for (const task of [...this.#tasks.keys()])
+      while (await this.#prune(task, SLICE, (head) => head.storedAt < before));
+    while (this.#bytes > limits.journal.bytes) {
+      const task = this.#oldestHeld();
+      if (task === null || !(await this.#prune(task, 64, () => this.#bytes > limits.journal.bytes))) return;
+    }
+  }
+
+  /** The task whose oldest entry is the oldest of all that a snapshot holds. */
+  #oldestHeld(): string | null {
+    let oldest = LAST;
+    let found: string | null = null;
+    for (const task of this.#tasks.keys()) {
+      const [key] = [...this.#rooms.tables.journal.getKeys(this.#heldRange(task, 1))];
+      if (key && numberOf(key) < oldest) [oldest, found] = [numberOf(key), task];
+    }
+    return found;
+  }
+
+  #heldRange(task: string, limit: number) {
+    return { start: nameKey(task, 0), end: nameKey(task, this.#snapshots.newestPosition(task) + 1), limit };
+  }
+
+  /** Removes a task's oldest entries while `wanted`; false where there was nothing to remove. */
+  async #prune(task: string, limit: number, wanted: (head: EntryHead) => boolean): Promise<boolean> {
+    const { journal } = this.#rooms.tables;
+    const ops: Op[] = [];
+    let pruned = 0;
+    for (const key of [...journal.getKeys(this.#heldRange(task, limit))]) {
+      const seq = numberOf(key);
+      const head = this.#headAt(task, seq);
+      if (head && !wanted(head)) break;
+      this.#bytes -= costOf(glance(journal, nameKey(task, seq))?.length ?? 0);
+      ops.push({ table: journal, key: nameKey(task, seq), value: null });
+      if (head) this.#relist(task, head.event, seq, 0, ops);
+      pruned = seq;
+    }
+    if (pruned === 0) return false;
+    this.#tasks.set(task, { pruned });
+    ops.push(...this.#snapshots.dropBefore(task, pruned));
+    await this.#write(ops);
+    return true;
+  }
+
+  // ---- state
+
+  #stateOp(): Op {
+    const out = new ByteWriter().f64(this.#next).f64(this.#bytes).u32(this.#tasks.size);
+    for (const [task, { pruned }] of this.#tasks) out.text(task).f64(pruned);
+    return metaOp(this.#rooms, STATE, out.seal());
+  }
+
+  #load(): void {
+    this.#newest.clear();
+    this.#lists.clear();
+    this.#tasks.clear();
+    this.#next = 1;
+    this.#bytes = 0;
+    const value = readMeta(this.#rooms, STATE);
+    if (!value) return;
+    const from = new ByteReader(Buffer.from(value));
+    this.#next = from.f64();
+    this.#bytes = from.f64();
+    for (let left = from.u32(); left > 0; left--) {
+      const task = from.text();
+      this.#tasks.set(task, { pruned: from.f64() });
+    }
+  }
+}
+
+type EntryHead = Omit<JournalEntry, 'seq' | 'joined'> & { readonly storedAt: number };
+
+function encodeEntry(out: ByteWriter, entry: JournalEntry, storedAt: number): Buffer {
+  out.text(entry.task).text(entry.event).text(entry.device).i32(entry.label).f64(entry.weight);
+  out.text(entry.origin).f64(entry.at).f64(entry.supersedes).f64(storedAt);
+  writeJoined(out, entry.joined);
+  return out.seal();
+}
+
+function readHead(from: ByteReader): EntryHead {
+  const names = { task: from.text(), event: from.text(), device: from.text() };
+  const label = { label: from.i32(), weight: from.f64(), origin: from.text(), at: from.f64() };
+  return { ...names, ...label, supersedes: from.f64(), storedAt: from.f64() };
+}

@@ -1,0 +1,158 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { DeadLetter, Message } from '../../src/contract.ts';
+import { type Bench, bench } from './support.ts';
+
+let here: Bench;
+beforeEach(() => {
+  here = bench();
+});
+afterEach(() => here.done());
+
+const original = (text: string): Message => ({
+  source: 'mail',
+  topic: 'mail.inbound',
+  key: 'k',
+  payload: Uint8Array.from(Buffer.from(text)),
+  headers: { ce_id: text, ['__proto__']: 'x' },
+  at: 5,
+  position: 'p/0/1',
+  label: 'spam',
+});
+
+const letter = (text: string, task = 'spam'): Omit<DeadLetter, 'id'> => ({
+  task,
+  code: 'DECODE_JSON',
+  message: `cannot use ${text}`,
+  receivedAt: 9,
+  original: original(text),
+});
+
+describe('dead letters', () => {
+  test('keep the whole original, newest first, under rising ids that are never given twice', async () => {
+    const store = await here.open();
+    const ids = await store.dead.put([letter('a'), letter('b', 'machine'), letter('c')]);
+    expect(ids).toEqual(['1', '2', '3']);
+    expect(store.dead.get('2')).toEqual({ ...letter('b', 'machine'), id: '2' });
+    expect(store.dead.list().map(({ id }) => id)).toEqual(['3', '2', '1']);
+    expect(store.dead.list({ task: 'spam', limit: 1 }).map(({ id }) => id)).toEqual(['3']);
+    expect(await store.dead.drop(['3', '3', '77', 'x', '-1', '1e3', ''])).toBe(1);
+    await store.close();
+    const again = await here.open();
+    expect(again.dead.get('3')).toBeNull();
+    expect(await again.dead.put([letter('d')])).toEqual(['4']);
+    expect(again.dead.list().map(({ id }) => id)).toEqual(['4', '2', '1']);
+  });
+
+  test('lists more than a page', async () => {
+    const store = await here.open();
+    await store.dead.put(Array.from({ length: 700 }, (_, i) => letter(`${i}`, i % 2 ? 'odd' : 'even')));
+    expect(store.dead.list({ limit: 1_000 }).map(({ id }) => Number(id))).toEqual(
+      Array.from({ length: 700 }, (_, i) => 700 - i),
+    );
+    expect(store.dead.list({ task: 'odd', limit: 1_000 })).toHaveLength(350);
+    expect(store.dead.list()).toHaveLength(100);
+  });
+
+  test('a marked letter waits for its replay until it is dropped, over restarts', async () => {
+    const store = await here.open();
+    await store.dead.put([letter('a'), letter('b'), letter('c')]);
+    expect(await store.dead.markReplay(['3', '1', '9'])).toBe(2);
+    expect(store.dead.replays(10).map(({ id }) => id)).toEqual(['1', '3']);
+    expect(store.dead.replays(1).map(({ id }) => id)).toEqual(['1']);
+    await store.close();
+    const again = await here.open();
+    expect(again.dead.replays(10)).toEqual([
+      { ...letter('a'), id: '1' },
+      { ...letter('c'), id: '3' },
+    ]);
+    await again.dead.drop(['1']);
+    expect(again.dead.replays(10).map(({ id }) => id)).toEqual(['3']);
+  });
+
+  test('a tool beside the gateway marks and drops; the gateway sees it, and erases at its sweep', async () => {
+    const gateway = await here.open();
+    await gateway.dead.put([letter('a'), letter('b'), letter('c')]);
+    const tool = await here.open({}, 'tool');
+    expect(tool.dead.list()).toHaveLength(3);
+    expect(await tool.dead.drop(['1'])).toBe(1);
+    expect(await tool.dead.markReplay(['1', '2'])).toBe(1);
+    expect(tool.dead.get('1')).toBeNull();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(gateway.dead.get('1')).toBeNull();
+    expect(gateway.dead.replays(9).map(({ id }) => id)).toEqual(['2']);
+    await gateway.sweep();
+    expect(gateway.dead.list().map(({ id }) => id)).toEqual(['3', '2']);
+    await expect(tool.dead.put([letter('d')])).rejects.toMatchObject({ code: 'STORE_LOCKED' });
+    await expect(tool.outbox.append('s', [{ topic: 't', key: null, payload: '' }])).rejects.toMatchObject({
+      code: 'STORE_LOCKED',
+    });
+  });
+
+  test('keep: digest leaves where it came from, its SHA-256 and its size, and is not replayed', async () => {
+    const store = await here.open({ dead: { keep: 'digest' } });
+    const [id] = await store.dead.put([letter('secret words')]);
+    const kept = store.dead.get(id);
+    expect(kept?.original.payload).toHaveLength(0);
+    expect(kept?.original.headers).toEqual({
+      'sluice-sha256': '90e132a8e71a48078f8c7dd31c62b6518c497b07863ec1e70403b906e5e202d5',
+      'sluice-size': '12',
+    });
+    expect(kept?.original.key).toBeNull();
+    expect(await store.dead.markReplay([id])).toBe(0);
+  });
+
+  test('the oldest give way to the limits in bytes and age', async () => {
+    const store = await here.open({ dead: { bytes: '100kB', age: '1d' } });
+    for (let n = 0; n < 40; n++) await store.dead.put([letter(`${n} ${'x'.repeat(10_000)}`)]);
+    const left = store.dead.list();
+    expect(left.length).toBeGreaterThan(1);
+    expect(left.length).toBeLessThan(5);
+    expect(left[0].id).toBe('40');
+    here.clock.ms += 2 * 86_400_000;
+    await store.dead.put([letter('young')]);
+    await store.sweep();
+    expect(store.dead.list().map(({ id }) => id)).toEqual(['41']);
+  });
+});
+
+describe('waiting feedback', () => {
+  test('is found under any of its names until it is removed, over restarts', async () => {
+    const store = await here.open();
+    expect(store.waiting.find('spam', ['a'])).toEqual([]);
+    const put = store.waiting.put('spam', ['a', 'mid:<a>', 'a'], 'first', 1);
+    expect(store.waiting.find('spam', ['mid:<a>'])).toMatchObject([{ feedback: 'first' }]);
+    await put;
+    await store.waiting.put('spam', ['b', 'a'], 'second', 2);
+    await store.waiting.put('machine', ['a'], 'other', 3);
+    await store.close();
+    const again = await here.open();
+    expect(again.waiting.size).toBe(3);
+    const found = again.waiting.find('spam', ['x', 'a', 'b']);
+    expect(found.map(({ feedback }) => feedback)).toEqual(['first', 'second']);
+    await again.waiting.remove([found[0].key, 'nonsense', found[0].key]);
+    expect(again.waiting.find('spam', ['a']).map(({ feedback }) => feedback)).toEqual(['second']);
+    await again.close();
+    const third = await here.open();
+    expect(third.waiting.size).toBe(2);
+    expect(third.waiting.find('spam', ['mid:<a>'])).toEqual([]);
+  });
+
+  test('expires by age and gives way by count, and every loss is counted once, by task', async () => {
+    const store = await here.open({ waiting: { count: 10, age: '1m' } });
+    for (let n = 0; n < 14; n++) await store.waiting.put('spam', [`s${n}`], `${n}`, here.clock.ms + n);
+    await store.waiting.put('machine', ['m'], 'm', here.clock.ms);
+    expect(store.waiting.size).toBe(10);
+    expect(store.waiting.find('spam', ['s0'])).toEqual([]);
+    expect(await store.waiting.expire(here.clock.ms)).toEqual(new Map([['spam', 5]]));
+    expect(await store.waiting.expire(here.clock.ms)).toEqual(new Map());
+    here.clock.ms += 60_010;
+    await store.sweep();
+    const left = store.waiting.size;
+    const lost = await store.waiting.expire(here.clock.ms + 1);
+    expect((lost.get('spam') ?? 0) + (lost.get('machine') ?? 0)).toBe(10);
+    expect(left).toBeLessThan(10);
+    expect(store.waiting.size).toBe(0);
+    await store.close();
+    expect((await here.open()).waiting.size).toBe(0);
+  });
+});
