@@ -37,11 +37,13 @@ async function run(options: RunOptions, terminal: Terminal): Promise<void> {
   const told = untilSignal(() => void app?.reload());
   app = await App.start({ config, reload: read, file: options.config, engine, telemetry });
   const ended = options.untilEnd ? app.finished().then(() => 'end' as const) : new Promise<never>(() => {});
-  const signal = await Promise.race([told, ended]);
-  const { clean } = await app.stop();
-  if (!clean)
-    terminal.stderr.write('sluice: stopped with events in flight; their sources deliver them again\n');
-  terminal.exitCode = signal === 'SIGINT' ? 130 : 0;
+  try {
+    terminal.exitCode = (await Promise.race([told, ended])) === 'SIGINT' ? 130 : 0;
+  } finally {
+    const { clean } = await app.stop();
+    if (!clean)
+      terminal.stderr.write('sluice: stopped with events in flight; their sources deliver them again\n');
+  }
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */

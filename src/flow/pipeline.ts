@@ -37,6 +37,8 @@ export class Pipeline {
   readonly #stop = new AbortController();
   readonly credit: Credit;
   #readers: Promise<void>[] = [];
+  /** Why files could not be read to their end. */
+  #broken: SluiceError | null = null;
   /** Messages that go alone take turns, over all sources. */
   #turn: Promise<unknown> = Promise.resolve();
   /** Settled and not yet told: a counter a message would cost more than the settling. */
@@ -56,10 +58,11 @@ export class Pipeline {
     this.#readers = this.#routes.map((route) => this.#read(route));
   }
 
-  /** Resolves when every source has ended (files do; brokers do not before `stop`) and the lanes are dry. */
+  /** Resolves when every source has ended (files do; brokers do not before `stop`) and the lanes are dry. Throws INPUT_* where files could not be read to their end. */
   async finished(): Promise<void> {
     await Promise.all(this.#readers);
     await this.drain();
+    if (this.#broken) throw this.#broken;
   }
 
   async drain(): Promise<void> {
@@ -101,7 +104,10 @@ export class Pipeline {
     return [...new Set(this.#routes.flatMap((route) => route.lanes))];
   }
 
-  /** A source whose iterator throws is read again after a pause: the process survives, `/ready` tells. */
+  /**
+   * A source whose iterator throws is read again after a pause: the process survives, `/ready` tells. Files that
+   * cannot be read are left: they would be played from their start for ever.
+   */
   async #read(route: Route): Promise<void> {
     while (!this.#stop.signal.aborted) {
       try {
@@ -109,7 +115,12 @@ export class Pipeline {
           await this.#take(route, deliveries);
         return;
       } catch (thrown) {
-        this.#context.telemetry.error(asSluiceError(thrown), { source: route.source.name });
+        const error = asSluiceError(thrown);
+        this.#context.telemetry.error(error, { source: route.source.name });
+        if (error.code.startsWith('INPUT_')) {
+          this.#broken ??= error;
+          return;
+        }
         await this.#context.clock.sleep(RESTART_PAUSE_MS, this.#stop.signal);
       }
     }

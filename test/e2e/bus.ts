@@ -5,6 +5,8 @@
 import kafkajs, { type Consumer, type Producer } from 'kafkajs';
 import { connectAsync, type MqttClient } from 'mqtt';
 
+const MAX_SEND_BYTES = 500_000;
+
 export interface Bus {
   /** Resolves when the broker has it. */
   publish(topic: string, payload: Uint8Array | string, key?: string): Promise<void>;
@@ -67,9 +69,16 @@ export async function kafkaBus(
   }[] = [];
   let sending: Promise<void> = Promise.resolve();
   const flush = () => {
-    const batch = waiting;
-    waiting = [];
-    if (batch.length === 0) return;
+    if (waiting.length === 0) return;
+    // A broker takes a request of 1 MiB a partition by default.
+    let end = 0;
+    for (let bytes = 0; end < waiting.length; end++) {
+      bytes += waiting[end].value.length;
+      if (end > 0 && bytes > MAX_SEND_BYTES) break;
+    }
+    const batch = waiting.slice(0, end);
+    waiting = waiting.slice(end);
+    if (waiting.length > 0) setImmediate(flush);
     const topicsOf = [...new Set(batch.map((one) => one.topic))];
     const topicMessages = topicsOf.map((topic) => ({
       topic,

@@ -87,8 +87,8 @@ ${plainTask('plant')}
     await give('spam', { messageId: 'm1@example.org', label: 'ham' });
     await give('spam', { raw: mail(2).toString('base64'), label: 'ham' });
     await expectLearned('spam', 3);
-    expect(await result('machine', 'learned')).toBe(7);
-    expect(await result('spam', 'learned')).toBe(3);
+    await untilResult('machine', 'learned', 7);
+    await untilResult('spam', 'learned', 3);
 
     await give('machine', { event: ids[0], label: 'fault' });
     await give('spam', { messageId: '<m0@example.org>', label: 'spam' });

@@ -1,5 +1,5 @@
 /** Files through the whole gateway: `run --until-end` plays them and ends when every verdict is out. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
@@ -91,6 +91,40 @@ test.skipIf(mosquittoMissing)(
       SOON_MS,
       () => `${readings.length} verdicts`,
     );
+  },
+  60_000,
+);
+
+test.skipIf(mosquittoMissing)(
+  'a file that is missing or breaks off is an exit 1 that names the place; nothing before the break is judged twice',
+  async () => {
+    await played();
+    const readings = await collect(bus, 'sluice/files/machine/verdict');
+    const table = path.join(gateway.folder, 'readings.csv');
+    const rows = Array.from({ length: 300 }, (_, n) => (n === 200 ? '3' : `${n},d1,ok`));
+    writeFileSync(table, `x,name,label\n${rows.join('\n')}\n`);
+    gateway.launch(['--until-end']);
+    expect(await gateway.exited).toBe(1);
+    expect(gateway.log).toContain('INPUT_INVALID');
+    expect(gateway.log).toContain('readings.csv:202');
+    await until(
+      () => readings.length > 0,
+      SOON_MS,
+      () => 'a verdict',
+    );
+    expect(new Set(readings.map(({ event }) => event)).size).toBe(readings.length);
+    rmSync(table);
+    gateway.launch(['--until-end']);
+    expect(await gateway.exited).toBe(1);
+    expect(gateway.log).toContain('INPUT_NOT_FOUND');
+    // Without --until-end the gateway stays for its other sources, and says so.
+    gateway.launch();
+    await until(
+      async () => (await gateway.ready()).reasons.some((reason) => reason.includes('readings.csv')),
+      SOON_MS,
+      () => `/ready to name the file\n${gateway.log}`,
+    );
+    expect(await gateway.stop()).toBe(0);
   },
   60_000,
 );

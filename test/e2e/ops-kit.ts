@@ -92,6 +92,10 @@ export class Operated {
     return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   /** Resolves to the exit code, null after a signal. */
   get exited(): Promise<number | null> {
     return this.#exited;

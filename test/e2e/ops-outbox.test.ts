@@ -94,7 +94,7 @@ test.skipIf(mosquittoMissing)(
 test.skipIf(mosquittoMissing)(
   'an outbox that is full and blocks stops the source: unready with the reason, in-flight bounded, nothing lost or dropped, and it can still be stopped',
   async () => {
-    const limits = 'maxInFlight: 20\nstore: { path: $STATE, outbox: { bytes: 8KiB, whenFull: block } }';
+    const limits = 'maxInFlight: 20\nstore: { path: $STATE, outbox: { bytes: 16KiB, whenFull: block } }';
     gateway = await Operated.make(config('block', limits));
     const seen = await collect(office, 'sluice/block/machine/verdict');
     await gateway.start();
@@ -110,7 +110,7 @@ test.skipIf(mosquittoMissing)(
     for (let look = 0; look < 20; look++) {
       const { inFlight, outbox } = await gateway.status();
       expect(inFlight.events).toBeLessThanOrEqual(20);
-      expect(outbox.core.bytes).toBeLessThanOrEqual(8_192);
+      expect(outbox.core.bytes).toBeLessThanOrEqual(16_384);
     }
     // Stopped while it stands still: what is in flight is left to its source.
     expect(await gateway.stop()).toBe(0);

@@ -1,11 +1,12 @@
 /** Stopping, starting again, two on one folder, and a folder that was damaged meanwhile. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
 import { type Bus, mqttBus } from './bus.ts';
-import { collect, missing, Operated, plainTask, reading, sluice, untilSeen } from './ops-kit.ts';
-import { sleep } from './scale.ts';
+import { collect, missing, Operated, plainTask, reading, SOON_MS, sluice, untilSeen } from './ops-kit.ts';
+import { sleep, until } from './scale.ts';
 
 let broker: Mosquitto;
 let bus: Bus;
@@ -40,7 +41,7 @@ test.skipIf(mosquittoMissing)(
     await gateway.untilMetric('settled', {}, 1);
     expect(await gateway.stop('SIGTERM')).toBe(0);
     await sent;
-    // A new life under another session sees nothing of the stream: what it does not get was acknowledged before.
+    // Only what was not acknowledged comes again: had more been acknowledged than judged, it would be missing.
     await gateway.start();
     await untilSeen(ids, seen, gateway);
     expect(missing(ids, seen)).toEqual([]);
@@ -139,3 +140,38 @@ test.skipIf(mosquittoMissing)(
   },
   60_000,
 );
+
+test.skipIf(mosquittoMissing || process.platform !== 'linux')(
+  'a disk that is full stops the flow: unready with the reason, nothing acknowledged; with room again everything has its verdict',
+  async () => {
+    gateway = await Operated.make(config());
+    const seen = await collect(bus, 'sluice/south/machine/verdict');
+    await gateway.start();
+    await bus.publish('south/press', reading('press', 0));
+    await untilSeen(['/press/0'], seen, gateway);
+    // The largest file this process may write: as if the disk ended there.
+    limitFileSize(gateway.pid, statSync(path.join(gateway.state, 'data.mdb')).size);
+    const ids = Array.from({ length: 2_000 }, (_, n) => `/press/${n}`);
+    for (let n = 1; n < 2_000; n++) void bus.publish('south/press', reading('press', n));
+    await until(
+      async () => (await gateway.ready()).reasons.some((reason) => reason.includes('store: STORE_')),
+      SOON_MS,
+      () => `/ready to name the store\n${gateway.log}`,
+    );
+    expect(await gateway.ping()).toBe(200);
+    expect(await gateway.metric('settled')).toBeLessThan(2_000);
+    expect(await gateway.metric('store_failed')).toBeGreaterThan(0);
+    limitFileSize(gateway.pid, 'unlimited');
+    await untilSeen(ids, seen, gateway);
+    await gateway.untilMetric('settled', {}, 2_000);
+    await gateway.untilReady(200);
+    expect(await gateway.stop()).toBe(0);
+    await gateway.start(); // and what was written is sound
+    expect(gateway.signals('store_set_aside')).toEqual([]);
+  },
+  60_000,
+);
+
+function limitFileSize(pid: number, bytes: number | 'unlimited'): void {
+  execFileSync('prlimit', ['--pid', String(pid), `--fsize=${bytes}:`]);
+}
