@@ -47,7 +47,10 @@ export const errorTable = {
     'The message exceeds what the broker takes; raise the limit of the topic or of the sink.',
   ),
   COMPRESSION_UNSUPPORTED: row(
-    'The topic holds batches in a compression that this build cannot read; set `compression.type` of the topic to gzip or uncompressed.',
+    'Install the optional packages of this platform again, or set `compression.type` of the topic to gzip or uncompressed.',
+  ),
+  BATCH_UNREADABLE: row(
+    'Raise `fetchBytes` if the batch is that large; if it is damaged, move the group behind it with `kafka-consumer-groups --reset-offsets`.',
   ),
   PUBLISH_FAILED: row('The sink did not confirm in time; it is tried again.', true),
   // state

@@ -145,11 +145,11 @@ function streams(options: DemoOptions, readings: Feed, mail: Feed) {
 const mailLine = (options: DemoOptions): string =>
   options.mail.length > 0 ? 'real mail replayed' : `${options.mailRate} mails/s`;
 
+/** The chosen one first, then why not the others. */
 const backendLine = (engine: Engine): string =>
-  engine.backends
-    .map(({ name, ok, detail }) =>
-      name === engine.backend ? `${name} ${detail}` : ok ? name : `${name}: ${detail}`,
-    )
+  [...engine.backends]
+    .sort((a, b) => Number(b.name === engine.backend) - Number(a.name === engine.backend))
+    .map(({ name, ok, detail }) => (ok ? `${name} ${detail}` : `${name}: ${detail}`))
     .join(' · ');
 
 async function untilDone(

@@ -36,10 +36,11 @@ export interface Evaluation extends MetricsReport {
   /** Events decoded in `input`. */
   readonly n: number;
   readonly tested: number;
-  readonly labels: readonly string[];
-  readonly positive: string | null;
   /** Labels that the learner got from `input`. */
-  readonly labelsGiven: number;
+  readonly labels: number;
+  /** The names of the labels, in the order of `confusion`. */
+  readonly classes: readonly string[];
+  readonly positive: string | null;
   /** Events of --train. */
   readonly trained: number;
   /** Messages that could not be decoded, by code. */
@@ -101,9 +102,9 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     return {
       ...metrics.report(),
       n: run.events,
-      labels: task.labels,
+      labels: run.labelsGiven,
+      classes: task.labels,
       positive: task.labels.length === 2 ? task.labels[task.positive] : null,
-      labelsGiven: run.labelsGiven,
       trained: trained?.events ?? 0,
       dead: run.dead,
       seconds: rounded(seconds, 3),

@@ -34,7 +34,7 @@ function headLines(head: ReportHead, result: Evaluation): string[] {
   const counts = [
     `${thousands(result.n)} events`,
     `${thousands(result.tested)} tested`,
-    `${thousands(result.labelsGiven)} labels given`,
+    `${thousands(result.labels)} labels given`,
     ...(result.trained > 0 ? [`${thousands(result.trained)} trained before`] : []),
     ...Object.entries(result.dead).map(([code, n]) => `${thousands(n)} ${code}`),
   ];
@@ -106,7 +106,7 @@ function mailLines(result: Evaluation): string[] {
 }
 
 function labelLines(result: Evaluation): string[] {
-  const { labels, confusion } = result;
+  const { classes: labels, confusion } = result;
   const wide = labels.length <= MAX_CONFUSION;
   const head = [
     'true label',

@@ -51,9 +51,9 @@ describe('evaluate', () => {
       feedback: 'immediate',
       n: ROWS,
       tested: ROWS,
-      labels: ['fault', 'ok'],
+      classes: ['fault', 'ok'],
       positive: 'ok',
-      labelsGiven: ROWS,
+      labels: ROWS,
       trained: 0,
       dead: {},
       model: { kind: 'linear', bytes: expect.any(Number) },
@@ -129,7 +129,7 @@ describe('evaluate', () => {
   it('tests the last part of the stream under holdout, and shuffles only when told', async () => {
     const split = ['--protocol', 'holdout', '--train-fraction', '0.75'];
     const result = await evaluate(...plant(), ...split);
-    expect(result).toMatchObject({ tested: ROWS / 4, labelsGiven: (ROWS * 3) / 4, trainFraction: 0.75 });
+    expect(result).toMatchObject({ tested: ROWS / 4, labels: (ROWS * 3) / 4, trainFraction: 0.75 });
     const shuffled = await evaluate(...plant(), ...split, '--shuffle');
     expect(shuffled.tested).toBe(ROWS / 4);
     expect(shuffled.confusion).not.toEqual(result.confusion);
@@ -138,7 +138,7 @@ describe('evaluate', () => {
   it('trains on other files first and tests the input whole', async () => {
     const before = await evaluate(...plant(), '--feedback', 'delayed:0');
     const result = await evaluate(...plant(), '--feedback', 'delayed:0', '--train', csv);
-    expect(result).toMatchObject({ trained: ROWS, tested: ROWS, labelsGiven: 0 });
+    expect(result).toMatchObject({ trained: ROWS, tested: ROWS, labels: 0 });
     expect(before.accuracy).toBeLessThan(0.8);
     expect(result.accuracy).toBeGreaterThan(0.95);
     expect((await evaluate(...plant(), '--protocol', 'holdout', '--train', csv)).tested).toBe(ROWS);
@@ -159,7 +159,7 @@ describe('evaluate', () => {
     );
     const input = folder.file('rows.jsonl', rows.join('\n'));
     const result = await evaluate('machine', '-c', config, '--input', input);
-    expect(result).toMatchObject({ task: 'machine', labels: ['ok', 'fault'], n: 60 });
+    expect(result).toMatchObject({ task: 'machine', classes: ['ok', 'fault'], n: 60 });
     expect(result.accuracy).toBeGreaterThan(0.9);
   });
 

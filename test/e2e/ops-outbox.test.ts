@@ -116,7 +116,11 @@ test.skipIf(mosquittoMissing)(
     expect(await gateway.stop()).toBe(0);
     gateway.launch();
     await core.start();
-    await untilSeen(ids, seen, gateway);
+    await untilSeen(ids, seen, gateway).catch(async (e) => {
+      console.log('DEBUG', JSON.stringify(await gateway.status()), JSON.stringify(await gateway.ready()), (await gateway.metrics()).split('\n').filter((l) => /^sluice_(mess|sett|in_fl|outb|publ|event|flow)/.test(l)).join('\n'));
+      console.log('BROKER', north.log.slice(-6000));
+      throw e;
+    });
     expectInOrder(seen);
     expect(await gateway.metric('outbox_dropped')).toBe(0);
     await gateway.untilReady(200);

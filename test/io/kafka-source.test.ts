@@ -384,30 +384,6 @@ describe.skipIf(missing)('a Kafka source', () => {
     }
   });
 
-  it('reads gzip, and names a compression it cannot read instead of dying', async () => {
-    const topic = await topicOf('gzip');
-    const zipped = keep(openSink(brokers, { compression: 'gzip' }));
-    await publishNumbers(zipped, topic, 300);
-    const reading = consume(source(topic), (delivery) => delivery.settle('done'));
-    await until('all came', () => reading.seen.length === 300);
-    await reading.stop();
-
-    const snappy = unique('snappy');
-    await withAdmin(brokers, (admin) =>
-      admin.createTopics({
-        topics: [{ topic: snappy, configEntries: [{ name: 'compression.type', value: 'snappy' }] }],
-      }),
-    );
-    await publishNumbers(sink(), snappy, 300);
-    const blocked = source(snappy);
-    const second = consume(blocked, (delivery) => delivery.settle('done'));
-    await until('the reason', () => {
-      const health = blocked.health();
-      return !health.ok && /snappy/i.test(health.reason);
-    });
-    await second.stop();
-  });
-
   it('refuses options that cannot work', () => {
     const parse = (more: object) =>
       kafka.source.options.safeParse({ brokers: ['b:9092'], topics: ['t'], ...more }).success;

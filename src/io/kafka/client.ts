@@ -9,6 +9,7 @@ import { connect as connectTls } from 'node:tls';
 import kafkajs, { type Kafka, type LogEntry } from 'kafkajs';
 import { type ErrorCode, SluiceError } from '../../errors.ts';
 import type { Certificates } from './certificates.ts';
+import { installCodecs } from './compression.ts';
 import type { ConnectionOptions } from './options.ts';
 
 const KEEP_ALIVE_MS = 30_000;
@@ -28,6 +29,7 @@ export class KafkaClient {
     certificates: Certificates | null,
     onLost: () => void,
   ) {
+    installCodecs();
     this.#certificates = certificates;
     this.#onLost = onLost;
     this.kafka = new kafkajs.Kafka({
@@ -98,6 +100,16 @@ export function isKafkaError(error: unknown): boolean {
   return error instanceof Error && error.name.startsWith('KafkaJS');
 }
 
+/** One of our errors (from a codec), however kafkajs has wrapped it. */
+function ours(error: unknown): SluiceError | null {
+  let at = error;
+  for (let depth = 0; at instanceof Error && depth < 8; depth++) {
+    if (at instanceof SluiceError) return at;
+    at = at.cause;
+  }
+  return null;
+}
+
 /** kafkajs errors wrap each other; the innermost says what happened. */
 function chain(error: unknown): { name: string; type: string; message: string; code: string }[] {
   const all = [];
@@ -111,6 +123,8 @@ function chain(error: unknown): { name: string; type: string; message: string; c
 const AUTH = /SASL|AUTHORIZATION_FAILED|AUTHENTICATION|CERT|SSL|TLS|ALERT|SELF_SIGNED/i;
 const REFUSED =
   /INVALID_RECORD|INVALID_TOPIC|POLICY_VIOLATION|UNSUPPORTED_COMPRESSION|INVALID_TIMESTAMP|INVALID_REQUIRED_ACKS/;
+/** kafkajs decodes without looking: in a damaged batch it reads beyond the end. */
+const OUT_OF_RANGE = /^ERR_(OUT_OF_RANGE|BUFFER_OUT_OF_BOUNDS)$/;
 const UNREACHABLE =
   /^KafkaJS(Connection|NoBrokerAvailable|BrokerNotFound|RequestTimeout|GroupCoordinatorNotFound)/;
 
@@ -119,18 +133,21 @@ function codeOf(name: string, type: string, code: string): ErrorCode | null {
   if (AUTH.test(type) || AUTH.test(code) || name === 'KafkaJSSASLAuthenticationError') return 'BROKER_AUTH';
   if (REFUSED.test(type)) return 'BROKER_REFUSED';
   if (name === 'KafkaJSNotImplemented') return 'COMPRESSION_UNSUPPORTED';
+  if (OUT_OF_RANGE.test(code)) return 'BATCH_UNREADABLE';
   if (UNREACHABLE.test(name)) return 'BROKER_UNREACHABLE';
   return null;
 }
 
 /** What kafkajs threw as one of our errors; `fallback` where it is none of the known kinds. */
 export function fromKafka(error: unknown, fallback: ErrorCode): SluiceError {
-  if (error instanceof SluiceError) return error;
+  const own = ours(error);
+  if (own) return own;
   const links = chain(error);
   const detail = links[0]?.message || String(error);
   for (const { name, type, code } of links) {
     const known = codeOf(name, type, code);
-    if (known) return new SluiceError(known, detail, { cause: error });
+    const text = known === 'BATCH_UNREADABLE' ? `a batch is damaged: ${detail}` : detail;
+    if (known) return new SluiceError(known, text, { cause: error });
   }
   return new SluiceError(fallback, detail, { cause: error });
 }

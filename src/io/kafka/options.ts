@@ -73,7 +73,9 @@ export const sourceOptions = z
     commitInterval: duration.default(200).describe('Settled offsets are committed together, this often.'),
     fetchBytes: byteSize
       .default(8 * 1024 * 1024)
-      .describe('Most that one fetch from one broker asks for; never above a quarter of `maxInFlightBytes`.'),
+      .describe(
+        'Most that one fetch from one broker asks for; never above a quarter of `maxInFlightBytes`. Compressed batches may unpack to four times as much.',
+      ),
     fetchWait: duration.default(250).describe('How long the broker may hold a fetch while nothing arrives.'),
   })
   .refine((value) => value.sessionTimeout >= 1_000, {
@@ -97,7 +99,10 @@ export const sinkOptions = z.strictObject({
     .boolean()
     .default(true)
     .describe('Create missing output topics with the partitions and replication the broker has as default.'),
-  compression: z.enum(['none', 'gzip']).default('none').describe('Compression of what is published.'),
+  compression: z
+    .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
+    .default('none')
+    .describe('Compression of what is published.'),
   maxMessageBytes: byteSize
     .default(1_000_000)
     .describe('Larger messages are refused here; raise it with `max.message.bytes` of the topic.'),

@@ -8,11 +8,12 @@
  * having sent a partition. So here one request is under way at a time, a message keeps the partition first
  * chosen, every answer is checked for completeness, and a producer that failed once is never used again.
  */
-import kafkajs, { type Producer, type ProducerBatch } from 'kafkajs';
+import type { Producer, ProducerBatch } from 'kafkajs';
 import type { Health, IoContext, Outgoing, Sink } from '../../contract.ts';
 import { type ErrorCode, SluiceError } from '../../errors.ts';
 import { Certificates } from './certificates.ts';
 import { fromKafka, KafkaClient } from './client.ts';
+import { compressions } from './compression.ts';
 import type { KafkaSinkOptions } from './options.ts';
 import {
   assertConfirmed,
@@ -195,8 +196,7 @@ export class KafkaSink implements Sink {
     const batch: ProducerBatch = {
       acks: -1,
       timeout: this.#options.requestTimeout,
-      compression:
-        this.#options.compression === 'gzip' ? kafkajs.CompressionTypes.GZIP : kafkajs.CompressionTypes.None,
+      compression: compressions[this.#options.compression],
       topicMessages: [...byTopic].map(([topic, list]) => ({ topic, messages: list })),
     };
     assertConfirmed(byTopic, await producer.sendBatch(batch));

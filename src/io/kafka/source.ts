@@ -13,6 +13,7 @@ import { asSluiceError, SluiceError } from '../../errors.ts';
 import { Certificates } from './certificates.ts';
 import { isKafkaError, KafkaClient } from './client.ts';
 import { Commits } from './commits.ts';
+import { boundUnpacking } from './compression.ts';
 import { Intake, type KafkaDelivery } from './intake.ts';
 import { Membership, type MembershipHooks } from './membership.ts';
 import { toMessage } from './message.ts';
@@ -50,6 +51,7 @@ export class KafkaSource implements Source {
     this.#group = options.group ?? `sluice-${context.site}`;
     this.#certificates = options.tls === false ? null : new Certificates(options.tls);
     this.#fetchBytes = Math.max(16 * 1024, Math.min(options.fetchBytes, context.maxInFlightBytes >> 2));
+    boundUnpacking(this.#fetchBytes);
     this.#intake = new Intake(
       context.maxInFlight,
       Math.max(1, context.maxInFlightBytes - this.#fetchBytes),
