@@ -1,5 +1,5 @@
 /** Parts of the path in this process: decoding, features, scoring, learning, the join store. */
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { open as openLmdb } from 'lmdb';
@@ -252,8 +252,76 @@ const joinStore: BenchCase = {
   },
 };
 
+const outbox: BenchCase = {
+  name: 'outbox',
+  what: 'verdicts of 600 bytes taken into the outbox in groups of 256, durable, and taken out again',
+  peer: 'the same bytes appended to a plain file with fdatasync a group, and read back',
+  unit: 'messages',
+  async prepare(options) {
+    const folder = await mkdtemp(path.join(os.tmpdir(), 'sluice-bench-'));
+    const telemetry = new Telemetry({ level: 'silent' });
+    const { path: _, ...limits } = storeOptions.parse({});
+    const store = await openStore({
+      path: path.join(folder, 'store'),
+      limits,
+      clock: systemClock,
+      telemetry,
+    });
+    const payload = 'v'.repeat(600);
+    const group = Array.from({ length: 256 }, () => ({
+      topic: 'sluice/site/task/verdict',
+      key: 'press-07',
+      payload,
+    }));
+    const groups = options.quick ? 20 : 200;
+    const n = groups * group.length;
+    const plain = path.join(folder, 'plain');
+    return {
+      sluice: async () => {
+        const before = await writtenBytes();
+        const measured = await measure(async () => {
+          for (let g = 0; g < groups; g++) await store.outbox.append('sink', group);
+          return n;
+        });
+        const perByte = ((await writtenBytes()) - before) / (n * payload.length);
+        const drained = await measure(async () => {
+          let taken = 0;
+          while (taken < n) {
+            const { messages, through } = store.outbox.peek('sink', 4_096, 8 * 1024 * 1024);
+            taken += messages.length;
+            await store.outbox.remove('sink', through);
+          }
+          return taken;
+        });
+        const seconds = measured.seconds + drained.seconds;
+        return { n, seconds, more: { 'bytes written a payload byte': perByte } };
+      },
+      peer: () =>
+        measure(async () => {
+          const file = await open(plain, 'w+');
+          const bytes = Buffer.from(payload.repeat(group.length));
+          for (let g = 0; g < groups; g++) {
+            await file.write(bytes);
+            await file.datasync();
+          }
+          await file.close();
+          await readFile(plain);
+          return n;
+        }),
+      close: async () => {
+        await store.close();
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
+  },
+};
+
+/** Bytes this process has handed to write calls so far (Linux). */
+async function writtenBytes(): Promise<number> {
+  return Number(/wchar: (\d+)/.exec(await readFile('/proc/self/io', 'utf8'))?.[1] ?? 0);
+}
+
 async function bytesIn(folder: string): Promise<number> {
-  const { readdir } = await import('node:fs/promises');
   const sizes = await Promise.all(
     (await readdir(folder)).map(async (file) => (await stat(path.join(folder, file))).size),
   );
@@ -267,4 +335,5 @@ export const microCases: readonly BenchCase[] = [
   linearCase('score', 'feature rows of mails scored, one thread', false),
   linearCase('learn', 'feature rows of mails scored and learned, one by one, one thread', true),
   joinStore,
+  outbox,
 ];
