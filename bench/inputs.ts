@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Message } from '../src/contract.ts';
+import { seededRandom } from '../src/task/random.ts';
 import { openTask, type Task } from '../src/task/task.ts';
 import type { BenchOptions } from './case.ts';
 
@@ -9,17 +10,7 @@ export function message(payload: Uint8Array, n: number, topic = 'plant/press/tel
   return { source: 'bench', topic, key: null, payload, headers: {}, at: 1_700_000_000_000 + n, position: '' };
 }
 
-/** Mulberry32. */
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
+export const random = (seed: number): (() => number) => seededRandom(seed, 'bench');
 
 /** The n-th reading: 300 bytes of JSON as a machine would send them. */
 export function reading(n: number, rng: () => number): Buffer {

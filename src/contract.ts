@@ -277,8 +277,11 @@ export interface Transport<SourceOptions, SinkOptions> {
   readonly sink: {
     readonly options: import('zod').ZodType<SinkOptions>;
     open(name: string, options: SinkOptions, context: IoContext): Sink;
-    /** The topic of `what` (verdict, dead, feedback, metrics, …) of a task by this transport's naming. */
-    topic(site: string, task: string, what: string): string;
+    /**
+     * The topic of `what` (verdict, dead, feedback, metrics, …) of a task by this transport's naming, or by
+     * `templates`, which name other topics by `what` and may contain {site}, {task} and {what}.
+     */
+    topic(site: string, task: string, what: string, templates?: Readonly<Record<string, string>>): string;
     /** A source on these topics of the same broker, in a session or group of this gateway's own, reading from the start of what the broker kept for it. */
     openFeedback(name: string, options: SinkOptions, topics: readonly string[], context: IoContext): Source;
   } | null;

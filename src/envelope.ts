@@ -150,8 +150,9 @@ export function deadData(
     message: error.message.slice(0, 1_000),
     source: original.source,
     topic: original.topic,
-    key: original.key,
-    headers: original.headers,
+    // They may name people too.
+    key: withPayload ? original.key : null,
+    headers: withPayload ? original.headers : {},
     receivedAt: isoTime(receivedAt),
     size,
     ...(withPayload

@@ -73,6 +73,12 @@ export const errorTable = {
     false,
     1,
   ),
+  DEAD_LOCKED: row(
+    'Name the configuration whose `privacy.key` the dead letter was encrypted under, with -c FILE.',
+  ),
+  DEAD_ALTERED: row(
+    'The stored dead letter was altered or damaged and is not used; drop it, and find out who writes to the store.',
+  ),
   STORE_FAILED: row('Reading or writing the store failed; check the disk.', true),
   // model
   ENGINE_MISSING: row(

@@ -31,12 +31,14 @@ export interface OpenStore {
   readonly limits: StoreLimits;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  /** `privacy.key`, under which dead letters are encrypted. */
+  readonly key?: string;
   /** gateway (default): takes the lock. tool: reads, and marks dead letters, beside a gateway or without one. */
   readonly mode?: 'gateway' | 'tool';
 }
 
 /**
- * Throws STORE_LOCKED, STORE_VERSION, STORE_FAILED; for a tool also INPUT_NOT_FOUND and STORE_CORRUPT, since it
+ * Throws STORE_LOCKED, STORE_VERSION, STORE_FAILED, CONFIG_INVALID; for a tool also INPUT_NOT_FOUND and STORE_CORRUPT, since it
  * neither makes a store nor sets one aside.
  */
 export async function openStore(options: OpenStore): Promise<Store> {
@@ -49,14 +51,14 @@ export async function openStore(options: OpenStore): Promise<Store> {
     if (!tool) mkdirSync(folder, { recursive: true, mode: 0o700 });
     lock = tool ? null : await takeLock(folder);
     const alone = !tool || (await holder(folder)) === null;
-    return await openSafely(folder, options, { tool, alone }, (rooms) => build(rooms, lock));
+    return await openSafely(folder, options, { tool, alone }, (rooms) => build(rooms, lock, options.key));
   } catch (error) {
     await lock?.release();
     throw asSluiceError(error, 'STORE_FAILED');
   }
 }
 
-function build(rooms: Rooms, lock: StoreLock | null): Store {
+function build(rooms: Rooms, lock: StoreLock | null, key: string | undefined): Store {
   const { lmdb } = rooms;
   const snapshots = new Snapshots(rooms);
   const journal = new Journal(rooms, snapshots);
@@ -64,7 +66,7 @@ function build(rooms: Rooms, lock: StoreLock | null): Store {
   const joins = new Join(rooms);
   const waiting = new Waiting(rooms);
   const outbox = new Outbox(rooms);
-  const dead = new Dead(rooms);
+  const dead = new Dead(rooms, key);
   let closing: Promise<void> | null = null;
   const health = (): Health => {
     const disk = lmdb.health();

@@ -97,7 +97,7 @@ export class Gateway {
   static async start(config: Config, context: GatewayContext): Promise<Gateway> {
     const { clock, telemetry } = context;
     const { path, ...limits } = config.store;
-    const store = await openStore({ path, limits, clock, telemetry });
+    const store = await openStore({ path, limits, key: config.privacy.key, clock, telemetry });
     const gateway = new Gateway(config, context, store);
     try {
       await gateway.#open();
@@ -261,7 +261,7 @@ export class Gateway {
       });
       outputs.set(task, ports);
     }
-    const withPayload = this.#config.store.dead.keep !== 'digest';
+    const withPayload = this.#config.store.dead.keep === 'whole';
     return makeBury({ store: this.#store, outputs, withPayload, telemetry: this.#context.telemetry });
   }
 

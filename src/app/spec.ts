@@ -4,5 +4,5 @@ import type { TaskSpec } from '../task/task.ts';
 
 export function taskSpec(config: Config, name: string): TaskSpec {
   const task = config.tasks[name];
-  return { ...task, name, seed: config.seed } as unknown as TaskSpec;
+  return { ...task, name, seed: config.seed };
 }

@@ -41,9 +41,7 @@ export function openSink(config: Config, name: string, io: IoContext): Sink {
 /** The topic of `what` of a task at this sink. */
 export function topicOf(config: Config, sink: string, task: string, what: string): string {
   const options = config.sinks[sink];
-  const rename = 'topics' in options ? options.topics[what] : undefined;
-  if (rename) return rename.replaceAll('{site}', config.site).replaceAll('{task}', task);
-  return sinkSide(config, sink).topic(config.site, task, what);
+  return sinkSide(config, sink).topic(config.site, task, what, 'topics' in options ? options.topics : {});
 }
 
 /** The feedback that comes back through this sink's broker. */

@@ -15,9 +15,10 @@ export interface OpenedLetters {
   close(): Promise<void>;
 }
 
-/** Throws INPUT_NOT_FOUND and the store's own errors. */
+/** `key` opens encrypted letters. Throws INPUT_NOT_FOUND and the store's own errors. */
 export async function openDeadLetters(
   options: Partial<StoreOptions> & { readonly path: string },
+  key?: string,
 ): Promise<OpenedLetters> {
   if (!existsSync(options.path))
     throw new SluiceError(
@@ -26,6 +27,6 @@ export async function openDeadLetters(
     );
   const { path, ...limits } = storeOptions.parse(options);
   const telemetry = new Telemetry({ level: 'silent' });
-  const store = await openStore({ path, limits, clock: systemClock, telemetry, mode: 'tool' });
+  const store = await openStore({ path, limits, clock: systemClock, telemetry, key, mode: 'tool' });
   return { letters: store.dead, close: () => store.close() };
 }

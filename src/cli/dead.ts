@@ -86,7 +86,7 @@ async function withLetters<T>(
   if ((options.config === undefined) === (options.store === undefined))
     throw new SluiceError('USAGE', 'name the store: either -c FILE or --store FOLDER');
   const config = options.config ? loadConfig(options.config, { set: options.set, env: terminal.env }) : null;
-  const opened = await openDeadLetters(config ? config.store : { path: options.store! });
+  const opened = await openDeadLetters(config?.store ?? { path: options.store! }, config?.privacy.key);
   try {
     return await work(opened.letters, config?.privacy.show ?? false);
   } finally {

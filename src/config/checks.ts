@@ -31,6 +31,7 @@ export function crossCheck(root: Node): Problem[] {
   checkUnread(sources, tasks, report);
   checkSessions(sources, report);
   checkHttp(section(config.http), report);
+  checkPrivacy(config, report);
   return problems;
 }
 
@@ -101,6 +102,15 @@ function checkHttp(http: Section, report: Report): void {
       'can be reached from other machines; figures and metrics are readable without a token',
       'value',
       'warning',
+    );
+}
+
+function checkPrivacy(config: Section, report: Report): void {
+  const { keep } = section(section(config.store).dead);
+  if (keep === 'encrypted' && section(config.privacy).key === undefined)
+    report(
+      ['store', 'dead', 'keep'],
+      'needs `privacy.key`, the key under which dead letters are encrypted; without it nobody could read them again',
     );
 }
 

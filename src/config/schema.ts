@@ -48,7 +48,7 @@ const privacy = z.strictObject({
     .min(16, 'must have at least 16 characters')
     .optional()
     .meta({ secret: true })
-    .describe('secret key of the fleet, by which stored text features are hashed'),
+    .describe('secret key of the fleet, by which stored text features are hashed and dead letters encrypted'),
 });
 
 /** The schema of a whole file. What it gives is `Config`. */

@@ -21,7 +21,7 @@ export interface DeadContext {
   readonly store: Store;
   /** By task. */
   readonly outputs: ReadonlyMap<string, readonly DeadOutput[]>;
-  /** False where the configuration keeps only digests of raw events. */
+  /** False where the configuration keeps raw events only encrypted, or not at all: then nothing of them is published. */
   readonly withPayload: boolean;
   readonly telemetry: Telemetry;
 }
@@ -33,7 +33,8 @@ export function makeBury(context: DeadContext): Bury {
     const told = (context.outputs.get(task) ?? []).map(async (output) => {
       const data = deadData(original, error, receivedAt, output.maxMessageBytes, sha256, context.withPayload);
       const payload = output.envelope.dead(data, id, receivedAt);
-      await output.publisher.submit([{ topic: output.topic, key: original.key, payload }]);
+      const key = context.withPayload ? original.key : null;
+      await output.publisher.submit([{ topic: output.topic, key, payload }]);
       context.telemetry.count('published', { sink: output.publisher.name, what: 'dead' });
     });
     await Promise.all(told);

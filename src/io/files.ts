@@ -148,6 +148,7 @@ class FilesSource implements Source {
   }
 
   health(): Health {
+    if (this.#closed) return { ok: false, reason: 'closed' };
     return this.#failure ? { ok: false, reason: this.#failure.message } : { ok: true };
   }
 

@@ -13,22 +13,11 @@ import {
 } from './kafka/options.ts';
 import { KafkaSink } from './kafka/sink.ts';
 import { KafkaSource } from './kafka/source.ts';
+import { topicFrom } from './topics.ts';
 
 export type { KafkaSinkOptions, KafkaSourceOptions } from './kafka/options.ts';
 
 const DEFAULT_TOPIC = 'sluice.{task}.{what}';
-
-/** The topic of `what`; `templates` are the `topics` of a sink and may name {site}, {task} and {what}. */
-export function kafkaTopic(
-  site: string,
-  task: string,
-  what: string,
-  templates: Readonly<Record<string, string>> = {},
-): string {
-  const values: Readonly<Record<string, string>> = { site, task, what };
-  const template = Object.hasOwn(templates, what) ? templates[what] : DEFAULT_TOPIC;
-  return template.replace(/\{(site|task|what)\}/g, (_all, name: string) => values[name]);
-}
 
 type KafkaTransport = Transport<KafkaSourceOptions, KafkaSinkOptions>;
 
@@ -41,7 +30,7 @@ export const kafka: KafkaTransport & { readonly sink: NonNullable<KafkaTransport
   sink: {
     options: sinkOptions,
     open: (name, options, context): Sink => new KafkaSink(name, options, context),
-    topic: kafkaTopic,
+    topic: (...names) => topicFrom(DEFAULT_TOPIC, ...names),
     openFeedback,
   },
 };

@@ -17,7 +17,7 @@ import type {
   Source,
   Transport,
 } from '../contract.ts';
-import type { SluiceError } from '../errors.ts';
+import { SluiceError } from '../errors.ts';
 
 const sourceOptions = z.strictObject({
   channel: z.string().min(1).describe('Name of the channel within this process.'),
@@ -211,6 +211,7 @@ class MemorySource implements Source {
 class MemorySink implements Sink {
   readonly name: string;
   readonly #channel: MemoryChannel;
+  #closed = false;
 
   constructor(name: string, options: MemorySinkOptions) {
     this.name = name;
@@ -219,16 +220,20 @@ class MemorySink implements Sink {
 
   async publish(batch: readonly Outgoing[]): Promise<void> {
     await this.#channel.slowness?.();
+    if (this.#closed) throw new SluiceError('PUBLISH_FAILED', `${this.name} is closed`);
     if (this.#channel.failWith) throw this.#channel.failWith;
     this.#channel.published.push(...batch);
   }
 
   health(): Health {
     const { failWith } = this.#channel;
+    if (this.#closed) return { ok: false, reason: 'closed' };
     return failWith ? { ok: false, reason: failWith.message } : { ok: true };
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
 }
 
 type MemoryTransport = Transport<MemorySourceOptions, MemorySinkOptions>;

@@ -9,22 +9,11 @@ import type { Transport } from '../contract.ts';
 import { type MqttSinkOptions, type MqttSourceOptions, sinkOptions, sourceOptions } from './mqtt/options.ts';
 import { MqttSink } from './mqtt/sink.ts';
 import { MqttSource } from './mqtt/source.ts';
+import { topicFrom } from './topics.ts';
 
 export type { MqttSinkOptions, MqttSourceOptions } from './mqtt/options.ts';
 
 const DEFAULT_TOPIC = 'sluice/{site}/{task}/{what}';
-
-/** The topic of `what`; `templates` are the `topics` of a sink and may name {site}, {task} and {what}. */
-export function mqttTopic(
-  site: string,
-  task: string,
-  what: string,
-  templates: Readonly<Record<string, string>> = {},
-): string {
-  const values: Readonly<Record<string, string>> = { site, task, what };
-  const template = Object.hasOwn(templates, what) ? templates[what] : DEFAULT_TOPIC;
-  return template.replace(/\{(site|task|what)\}/g, (_all, name: string) => values[name]);
-}
 
 type MqttTransport = Transport<MqttSourceOptions, MqttSinkOptions>;
 
@@ -37,7 +26,7 @@ export const mqtt: MqttTransport & { readonly sink: NonNullable<MqttTransport['s
   sink: {
     options: sinkOptions,
     open: (name, options, context) => new MqttSink(name, options, context),
-    topic: mqttTopic,
+    topic: (...names) => topicFrom(DEFAULT_TOPIC, ...names),
     openFeedback: (name, options, topics, context) => {
       const { url, version, user, password, tls, keepalive, connectTimeout, reconnect, sessionExpiry } =
         options;

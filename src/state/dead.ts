@@ -1,33 +1,36 @@
 /**
- * Dead letters: the original message, whole (or, with `keep: digest`, its SHA-256 and size in two headers and
- * an empty payload), with the reason.
+ * Dead letters: the original message with the reason; whole, encrypted, or only its digest (see letter.ts). A letter
+ * that cannot be opened is listed with what stands in the open, refused to whoever asks for it, and never replayed.
  *
  * A tool may stand beside a running gateway. It writes nothing but marks (`replay`, `drop`), one key per
  * letter in a table of its own, so that the two never count over each other. A dropped letter is hidden at
  * once; the gateway erases it, with its own drops immediately, with a tool's at its next sweep or start.
  */
-import { createHash } from 'node:crypto';
-import type { DeadLetter, DeadLetters, Message } from '../contract.ts';
-import { ByteReader, ByteWriter, readMessage, writeMessage } from './codec.ts';
+import type { DeadLetter, DeadLetters } from '../contract.ts';
+import { asSluiceError, SluiceError } from '../errors.ts';
+import { ByteReader, ByteWriter } from './codec.ts';
 import { costOf, glance, numberKey, numberOf, type Op } from './database.ts';
+import { encodeLetter, readHead, readLetter } from './letter.ts';
 import { demandGateway, metaOp, type Rooms, readMeta, SLICE, tellDamage } from './room.ts';
+import { Seal } from './sealing.ts';
 
 const STATE = 'dead';
 const [REPLAY, DROP] = [1, 2];
 
-interface LetterHead {
-  readonly task: string;
-  readonly storedAt: number;
-  readonly digestOnly: boolean;
-}
-
 export class Dead implements DeadLetters {
   readonly #rooms: Rooms;
+  readonly #seal: Seal | null;
   #next = 1;
   #bytes = 0;
 
-  constructor(rooms: Rooms) {
+  /** `secret` is the key of the configuration. Throws CONFIG_INVALID where letters are to be encrypted without one. */
+  constructor(rooms: Rooms, secret: string | undefined) {
     this.#rooms = rooms;
+    const { high, low } = rooms.seed;
+    this.#seal =
+      secret === undefined ? null : new Seal(secret, new Uint8Array(Uint32Array.of(high, low).buffer));
+    if (rooms.limits.dead.keep === 'encrypted' && !this.#seal && !rooms.tool)
+      throw new SluiceError('CONFIG_INVALID', 'store.dead.keep: encrypted needs privacy.key');
     rooms.lmdb.onFailure(() => this.#load());
     this.#load();
   }
@@ -39,11 +42,12 @@ export class Dead implements DeadLetters {
   async put(letters: readonly Omit<DeadLetter, 'id'>[]): Promise<string[]> {
     demandGateway(this.#rooms);
     if (letters.length === 0) return [];
-    const { tables, limits } = this.#rooms;
+    const { tables, limits, clock } = this.#rooms;
     const ops: Op[] = [];
     const ids = letters.map((letter) => {
       const number = this.#next++;
-      const value = this.#encode(letter);
+      const head = { storedAt: clock.now(), keep: limits.dead.keep };
+      const value = encodeLetter(letter, number, head, this.#seal);
       this.#bytes += costOf(value.length);
       ops.push({ table: tables.dead, key: numberKey(number), value });
       return String(number);
@@ -52,17 +56,6 @@ export class Dead implements DeadLetters {
     await this.#rooms.lmdb.write(ops);
     if (this.#bytes > limits.dead.bytes) await this.#prune();
     return ids;
-  }
-
-  #encode(letter: Omit<DeadLetter, 'id'>): Buffer {
-    const digestOnly = this.#rooms.limits.dead.keep === 'digest';
-    const out = new ByteWriter()
-      .text(letter.task)
-      .f64(this.#rooms.clock.now())
-      .u8(digestOnly ? 1 : 0);
-    out.text(letter.code).text(letter.message).f64(letter.receivedAt);
-    writeMessage(out, digestOnly ? digestOf(letter.original) : letter.original);
-    return out.seal();
   }
 
   list(options: { task?: string; limit?: number } = {}): DeadLetter[] {
@@ -74,7 +67,7 @@ export class Dead implements DeadLetters {
       for (const key of keys) {
         end = numberOf(key) - 1;
         if (letters.length >= limit) break;
-        const letter = this.get(String(numberOf(key)));
+        const letter = this.#visible(String(numberOf(key))) && this.#glimpse(numberOf(key));
         if (letter && (options.task === undefined || letter.task === options.task)) letters.push(letter);
       }
       if (keys.length < 256) break;
@@ -98,12 +91,22 @@ export class Dead implements DeadLetters {
     return glance(this.#rooms.tables.marks, numberKey(number))?.[0] ?? 0;
   }
 
+  /** Throws DEAD_LOCKED, DEAD_ALTERED; null where the record is damaged. */
   #read(number: number): DeadLetter | null {
     const from = this.#open(number);
+    return from && readLetter(from, number, this.#seal).open();
+  }
+
+  /** The letter, or what stands in the open of one that cannot be read; null where the record is damaged. */
+  #glimpse(number: number): DeadLetter | null {
+    const from = this.#open(number);
     if (!from) return null;
-    const { task } = readHead(from);
-    const [code, message, receivedAt] = [from.text(), from.text(), from.f64()];
-    return { id: String(number), task, code, message, receivedAt, original: readMessage(from) };
+    const { outside, open } = readLetter(from, number, this.#seal);
+    try {
+      return open();
+    } catch {
+      return outside;
+    }
   }
 
   #open(number: number): ByteReader | null {
@@ -121,11 +124,11 @@ export class Dead implements DeadLetters {
     return this.#mark(ids, DROP, () => true);
   }
 
-  /** A letter of which only a digest is kept cannot be replayed and is not marked. */
+  /** A letter of which only a digest is kept cannot be replayed and is not marked. Throws DEAD_LOCKED, DEAD_ALTERED. */
   async markReplay(ids: readonly string[]): Promise<number> {
     return this.#mark(ids, REPLAY, (number) => {
       const from = this.#open(number);
-      return from !== null && !readHead(from).digestOnly;
+      return from !== null && readHead(from).keep !== 'digest' && this.#read(number) !== null;
     });
   }
 
@@ -148,12 +151,22 @@ export class Dead implements DeadLetters {
       const keys = [...this.#rooms.tables.marks.getKeys({ start: numberKey(start), limit: 256 })];
       for (const number of keys.map((key) => numberOf(key))) {
         start = number + 1;
-        const letter = this.#markOf(number) === REPLAY ? this.#read(number) : null;
+        const letter = this.#markOf(number) === REPLAY ? this.#readable(number) : null;
         if (letter && letters.length < limit) letters.push(letter);
       }
       if (keys.length < 256) break;
     }
     return letters;
+  }
+
+  /** Like #read; what cannot be opened is told and stepped over, so that it holds up no other. */
+  #readable(number: number): DeadLetter | null {
+    try {
+      return this.#read(number);
+    } catch (thrown) {
+      this.#rooms.telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { letter: number });
+      return null;
+    }
   }
 
   // ---- erasing
@@ -216,16 +229,4 @@ export class Dead implements DeadLetters {
     this.#next = from?.f64() ?? 1;
     this.#bytes = from?.f64() ?? 0;
   }
-}
-
-function readHead(from: ByteReader): LetterHead {
-  return { task: from.text(), storedAt: from.f64(), digestOnly: from.u8() === 1 };
-}
-
-/** Where it came from stays; what it said goes: key and headers may name people too. */
-function digestOf(message: Message): Message {
-  const { source, topic, at, position, payload } = message;
-  const sha256 = createHash('sha256').update(payload).digest('hex');
-  const headers = { 'sluice-sha256': sha256, 'sluice-size': String(payload.byteLength) };
-  return { source, topic, at, position, key: null, payload: new Uint8Array(0), headers };
 }

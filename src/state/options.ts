@@ -30,9 +30,11 @@ const dead = z
     age: duration.default(days(14)).describe('Dead letters older than this are erased.'),
     bytes: byteSize.default(256 * 1024 ** 2).describe('Space for dead letters; the oldest give way.'),
     keep: z
-      .enum(['whole', 'digest'])
+      .enum(['whole', 'encrypted', 'digest'])
       .default('whole')
-      .describe('whole: the original, so that it can be replayed; digest: only its SHA-256 and size.'),
+      .describe(
+        'whole: the original, so that it can be replayed; encrypted: the same, readable only with `privacy.key`; digest: only its SHA-256 and size. Except with whole, the published dead letter carries nothing of what was written.',
+      ),
   })
   .prefault({})
   .describe('Messages that could not be used.');

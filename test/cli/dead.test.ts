@@ -187,6 +187,49 @@ describe('dead', () => {
   });
 });
 
+describe('encrypted dead letters', () => {
+  const key = 'fleet-key-0123456789';
+  let id: string;
+  let sealed: string;
+  let file: string;
+
+  beforeAll(async () => {
+    sealed = join(folder.path, 'sealed');
+    file = folder.file('sealed.yaml', configuration(sealed));
+    const { path, ...limits } = storeOptions.parse({ path: sealed, dead: { keep: 'encrypted' } });
+    const telemetry = new Telemetry({ level: 'silent' });
+    const store = await openStore({ path, limits, key, clock: systemClock, telemetry });
+    const letter = { task: 'spam', code: 'DECODE_MAIL', message: 'no header', receivedAt: 1 };
+    [id] = await store.dead.put([{ ...letter, original: message(mail) }]);
+    await store.close();
+  });
+
+  it('are shown and replayed where the configuration has their key', async () => {
+    expect((await sluice(['dead', 'show', id, '-c', file, '--raw', '-'])).bytes).toEqual(mail);
+    const { out } = await sluice(['dead', 'show', id, '-c', file, '--show']);
+    expect(out).toContain('header    x-user: jane');
+    expect((await sluice(['dead', 'replay', id, '-c', file])).out).toContain('1 dead letter marked');
+  });
+
+  it.each([
+    ['no key', []],
+    ['another key', ['-c', 'FILE', '--set', 'privacy.key=another-key-0123456789']],
+  ])('with %s they are listed, and refused with a code to whoever asks for more', async (_, given) => {
+    const words =
+      given.length > 0 ? given.map((word) => (word === 'FILE' ? file : word)) : ['--store', sealed];
+    expect((await sluice(['dead', 'list', ...words])).out).toContain(`${id}  1970-01-01T00:00:00.001Z  spam`);
+    for (const verb of ['show', 'replay']) {
+      const { code, out, err } = await sluice(['dead', verb, id, ...words]);
+      expect({ code, out }).toEqual({ code: 1, out: '' });
+      expect(err).toMatch(/^sluice: DEAD_LOCKED: dead letter 1 (is|was) encrypted/);
+    }
+  });
+
+  it('can be dropped without their key', async () => {
+    expect((await sluice(['dead', 'drop', id, '--store', sealed])).out).toBe('1 dead letter dropped\n');
+  });
+});
+
 describe('what is printed of bytes from outside', () => {
   it('holds no control character and no mark that hides or turns text', () => {
     const hostile = '\u0000\u0007\u001b[2J\u009b\u200b\u202e\u2028\u2066\ufeff\ud800a';

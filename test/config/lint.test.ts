@@ -252,6 +252,11 @@ describe('a bad configuration is refused at the exact place', () => {
       'f.yaml:25:1 hub: the hub comes with a later version of Sluice; take this section out for now',
     ],
     [
+      'dead letters to be encrypted without a key',
+      `${good}store: { dead: { keep: encrypted } }\n`,
+      'f.yaml:25:24 store.dead.keep: needs `privacy.key`, the key under which dead letters are encrypted; without it nobody could read them again',
+    ],
+    [
       'a short token',
       `${good}http: { token: short }\n`,
       'f.yaml:25:16 http.token: must have at least 16 characters; `openssl rand -hex 24` makes one',

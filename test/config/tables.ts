@@ -55,7 +55,10 @@ export const tables = {
     linear: { summary: 'a line', options: z.strictObject({ rate: z.number().gt(0).default(0.1) }) },
     forest: { summary: 'trees', options: z.strictObject({ trees: z.int().min(1).default(10) }) },
   },
-  storeOptions: z.strictObject({ path: z.string().default('./state') }),
+  storeOptions: z.strictObject({
+    path: z.string().default('./state'),
+    dead: z.strictObject({ keep: z.enum(['whole', 'encrypted']).default('whole') }).optional(),
+  }),
 } as const;
 
 export const schema = buildSchema(tables);

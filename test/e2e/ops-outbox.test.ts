@@ -117,7 +117,15 @@ test.skipIf(mosquittoMissing)(
     gateway.launch();
     await core.start();
     await untilSeen(ids, seen, gateway).catch(async (e) => {
-      console.log('DEBUG', JSON.stringify(await gateway.status()), JSON.stringify(await gateway.ready()), (await gateway.metrics()).split('\n').filter((l) => /^sluice_(mess|sett|in_fl|outb|publ|event|flow)/.test(l)).join('\n'));
+      console.log(
+        'DEBUG',
+        JSON.stringify(await gateway.status()),
+        JSON.stringify(await gateway.ready()),
+        (await gateway.metrics())
+          .split('\n')
+          .filter((l) => /^sluice_(mess|sett|in_fl|outb|publ|event|flow)/.test(l))
+          .join('\n'),
+      );
       console.log('BROKER', north.log.slice(-6000));
       throw e;
     });

@@ -2,6 +2,8 @@
  * The size of the scenarios: short in the suite, whole with SLUICE_SCALE=full (the figures in the README come
  * from there). The promises asserted are the same.
  */
+import { seededRandom } from '../../src/task/random.ts';
+
 export const full = process.env.SLUICE_SCALE === 'full';
 
 export const scale = {
@@ -16,17 +18,8 @@ export const scale = {
 /** Time for a whole scenario, ms. */
 export const patience = full ? 560_000 : 170_000;
 
-/** A small seeded generator (mulberry32), so that a failure can be repeated. */
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
+/** Seeded, so that a failure can be repeated. */
+export const random = (seed: number): (() => number) => seededRandom(seed, 'e2e');
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

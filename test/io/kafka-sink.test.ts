@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Outgoing, Sink } from '../../src/contract.ts';
-import { kafka, kafkaTopic } from '../../src/io/kafka.ts';
+import { kafka } from '../../src/io/kafka.ts';
 import { sharedKafka, whyNoKafka, withAdmin } from '../servers/kafka.ts';
 import { consume, openSink, openSource, publishNumbers, silent, text, unique, until } from './kafka-kit.ts';
 
@@ -129,8 +129,8 @@ describe.skipIf(missing)('a Kafka sink', () => {
   it('names topics by task, or by the templates of the sink', () => {
     expect(kafka.sink.topic('north', 'spam', 'verdict')).toBe('sluice.spam.verdict');
     const templates = { verdict: 'plant.{site}.{task}' };
-    expect(kafkaTopic('north', 'spam', 'verdict', templates)).toBe('plant.north.spam');
-    expect(kafkaTopic('north', 'spam', 'dead', templates)).toBe('sluice.spam.dead');
+    expect(kafka.sink.topic('north', 'spam', 'verdict', templates)).toBe('plant.north.spam');
+    expect(kafka.sink.topic('north', 'spam', 'dead', templates)).toBe('sluice.spam.dead');
   });
 
   it('creates no topic where that is not allowed, and says what is missing', async () => {

@@ -1,6 +1,6 @@
 /** MQTT sinks against a real mosquitto: confirmed or failed, never hanging. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { mqtt, mqttTopic } from '../../src/io/mqtt.ts';
+import { mqtt } from '../../src/io/mqtt.ts';
 import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
 import {
   contextOf,
@@ -20,9 +20,9 @@ describe('the topics of an MQTT sink', () => {
   it('are sluice/<site>/<task>/<what>, unless the sink names them otherwise', () => {
     expect(mqtt.sink.topic('north', 'spam', 'verdict')).toBe('sluice/north/spam/verdict');
     const templates = { verdict: 'plant/{site}/{task}/{what}/{other}' };
-    expect(mqttTopic('n$&', 'spam', 'verdict', templates)).toBe('plant/n$&/spam/verdict/{other}');
-    expect(mqttTopic('north', 'spam', 'dead', templates)).toBe('sluice/north/spam/dead');
-    expect(mqttTopic('north', 'spam', 'constructor', templates)).toBe('sluice/north/spam/constructor');
+    expect(mqtt.sink.topic('n$&', 'spam', 'verdict', templates)).toBe('plant/n$&/spam/verdict/{other}');
+    expect(mqtt.sink.topic('north', 'spam', 'dead', templates)).toBe('sluice/north/spam/dead');
+    expect(mqtt.sink.topic('north', 'spam', 'constructor', templates)).toBe('sluice/north/spam/constructor');
   });
 });
 

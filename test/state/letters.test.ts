@@ -1,5 +1,12 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { DeadLetter, Message } from '../../src/contract.ts';
+import { SluiceError } from '../../src/errors.ts';
+import { ByteReader } from '../../src/state/codec.ts';
+import { encodeLetter, readLetter } from '../../src/state/letter.ts';
+import { Seal } from '../../src/state/sealing.ts';
 import { type Bench, bench } from './support.ts';
 
 let here: Bench;
@@ -99,6 +106,105 @@ describe('dead letters', () => {
     });
     expect(kept?.original.key).toBeNull();
     expect(await store.dead.markReplay([id])).toBe(0);
+  });
+
+  describe('encrypted', () => {
+    const key = 'a key of the fleet';
+    const limits = { dead: { keep: 'encrypted' } };
+
+    test('nothing that was written stands in the store, and with the key all of it comes back', async () => {
+      const store = await here.open(limits, 'gateway', key);
+      const rosa = { ...letter('a'), original: original('Rosa wrote this') };
+      const [id] = await store.dead.put([rosa]);
+      expect(store.dead.get(id)).toEqual({ ...rosa, id });
+      await store.dead.markReplay([id]);
+      await store.close();
+      const bytes = readFileSync(join(here.folder, 'data.mdb'));
+      for (const word of ['Rosa wrote', 'ce_id']) expect(bytes.includes(word), word).toBe(false);
+      expect(bytes.includes('mail.inbound')).toBe(true);
+      const again = await here.open(limits, 'gateway', key);
+      expect(again.dead.replays(9)).toEqual([{ ...rosa, id }]);
+    });
+
+    test('without the key, or with another, a letter is listed by its digest and refused to whoever asks', async () => {
+      const gateway = await here.open(limits, 'gateway', key);
+      const [id] = await gateway.dead.put([letter('secret words')]);
+      for (const other of [undefined, 'another key of the fleet']) {
+        const tool = await here.open({}, 'tool', other);
+        const [listed] = tool.dead.list();
+        expect(listed).toMatchObject({ id, code: 'DECODE_JSON', task: 'spam' });
+        expect(listed.original).toMatchObject({
+          key: null,
+          topic: 'mail.inbound',
+          headers: { 'sluice-size': '12' },
+        });
+        expect(listed.original.payload).toHaveLength(0);
+        expect(() => tool.dead.get(id)).toThrow(expect.objectContaining({ code: 'DEAD_LOCKED' }));
+        await expect(tool.dead.markReplay([id])).rejects.toMatchObject({ code: 'DEAD_LOCKED' });
+        await tool.close();
+      }
+      const tool = await here.open({}, 'tool', key);
+      expect(tool.dead.get(id)?.original).toEqual(original('secret words'));
+    });
+
+    test('letters under an older key are told and stepped over by a replay; those of today go through', async () => {
+      const before = await here.open(limits, 'gateway', 'an older key of the fleet');
+      const [old] = await before.dead.put([letter('old')]);
+      await before.dead.markReplay([old]);
+      await before.close();
+      const store = await here.open(limits, 'gateway', key);
+      const [young] = await store.dead.put([letter('young')]);
+      await store.dead.markReplay([young]);
+      expect(store.dead.replays(9).map(({ id }) => id)).toEqual([young]);
+      expect(await store.dead.drop([old])).toBe(1);
+    });
+
+    test('no store is opened to encrypt without a key', async () => {
+      await expect(here.open(limits)).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+      expect((await here.open({}, 'gateway')).dead.list()).toEqual([]);
+    });
+
+    test('any altered byte is refused with a code, never believed and never a crash', () => {
+      const seal = new Seal(key, new Uint8Array(8));
+      const message = { ...letter('secret words'), original: original('secret words') };
+      const head = { storedAt: 3, keep: 'encrypted' } as const;
+      const stored = encodeLetter(message, 7, head, seal);
+      const read = (bytes: Buffer, number = 7) => {
+        // As an attacker would, who can compute a checksum.
+        bytes.writeUInt32LE(crc32(bytes.subarray(4)), 0);
+        return readLetter(new ByteReader(bytes), number, seal).open();
+      };
+      expect(read(Buffer.from(stored))).toEqual({ ...message, id: '7' });
+      expect(() => read(Buffer.from(stored), 8)).toThrow(expect.objectContaining({ code: 'DEAD_ALTERED' }));
+      for (let at = 5; at < stored.length; at++) {
+        const altered = Buffer.from(stored);
+        altered[at] ^= 1 + (at % 255);
+        try {
+          const { original: got } = read(altered);
+          // Only where the letter no longer says that it is sealed: then nothing secret is given.
+          expect(got.payload, `byte ${at}`).toHaveLength(0);
+        } catch (error) {
+          expect(error).toBeInstanceOf(SluiceError);
+          expect(['DEAD_ALTERED', 'DEAD_LOCKED', 'STORE_CORRUPT'], `byte ${at}`).toContain(
+            (error as SluiceError).code,
+          );
+        }
+      }
+    });
+
+    test('equal letters do not look equal, and text that is no Unicode survives', () => {
+      const seal = new Seal(key, new Uint8Array(8));
+      const odd = {
+        ...letter('x'),
+        message: 'half \ud800',
+        original: { ...original('x'), topic: 'half \udc00' },
+      };
+      const head = { storedAt: 3, keep: 'encrypted' } as const;
+      const [one, two] = [1, 2].map(() => encodeLetter(odd, 1, head, seal));
+      expect(one.subarray(-40).equals(two.subarray(-40))).toBe(false);
+      const { open } = readLetter(new ByteReader(one), 1, seal);
+      expect(open()).toMatchObject({ message: 'half \ufffd', original: { topic: 'half \ufffd', key: 'k' } });
+    });
   });
 
   test('the oldest give way to the limits in bytes and age', async () => {

@@ -30,7 +30,7 @@ export interface Bench {
   readonly folder: string;
   readonly clock: TestClock;
   readonly telemetry: Telemetry;
-  open(limits?: object, mode?: 'gateway' | 'tool'): Promise<Store>;
+  open(limits?: object, mode?: 'gateway' | 'tool', key?: string): Promise<Store>;
   done(): Promise<void>;
 }
 
@@ -45,8 +45,8 @@ export function bench(): Bench {
     folder,
     clock,
     telemetry,
-    async open(limits = {}, mode = 'gateway') {
-      const store = await openStore({ path: folder, limits: limitsOf(limits), clock, telemetry, mode });
+    async open(limits = {}, mode = 'gateway', key) {
+      const store = await openStore({ path: folder, limits: limitsOf(limits), key, clock, telemetry, mode });
       stores.push(store);
       return store;
     },
