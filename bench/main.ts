@@ -37,6 +37,7 @@ const program = new Command('bench')
   .option('--json <file>', 'the results as JSON; - is standard output')
   .option('--keep', 'write bench/results/ and bench/RESULTS.md')
   .option('--list', 'names of the cases')
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .parse();
 const options = program.opts<Options>();
 

@@ -36,6 +36,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import('./doctor.ts'),
   },
   dead: { summary: 'dead letters: list, show, replay, drop', load: () => import('./dead.ts') },
+  bench: { summary: 'the benchmarks of a checkout', load: () => import('./bench.ts') },
   docs: { summary: 'write the generated documentation', load: () => import('./docs.ts'), hidden: true },
   init: { summary: 'write a configuration from what a broker sends', later: 'the fleet and its tools' },
   train: { summary: 'train one configuration', later: 'experiments and model bundles' },
@@ -46,7 +47,6 @@ export const verbs: Readonly<Record<string, Verb>> = {
   forget: { summary: 'take an event back out of the model', later: 'roll-outs' },
   keys: { summary: 'signing keys and whom this gateway trusts', later: 'roll-outs' },
   state: { summary: 'back up, restore and migrate the store', later: 'roll-outs' },
-  bench: { summary: 'the benchmarks', later: 'an installed package; in a checkout, see bench/RESULTS.md' },
 };
 
 const NOT_YET = 'Not yet:';

@@ -38,6 +38,8 @@ export interface SinkRig {
   /** A topic of its own, and what has arrived on it so far, in order. */
   watch(): Promise<{ readonly topic: string; readonly texts: () => string[] }>;
   feedback(name: string, topic: string): Source;
+  /** As a user gives a label. */
+  label(topic: string, payload: string): Promise<void>;
 }
 
 let serial = 0;
@@ -60,9 +62,9 @@ function textsOf(source: Source, stop: AbortSignal): () => string[] {
   const texts: string[] = [];
   void (async () => {
     for await (const batch of source.read(stop))
-      for (const { message, settle } of batch) {
-        texts.push(Buffer.from(message.payload).toString());
-        settle('done');
+      for (const delivery of batch) {
+        texts.push(Buffer.from(delivery.message.payload).toString());
+        delivery.settle('done');
       }
   })();
   return () => texts;
@@ -96,6 +98,7 @@ async function memoryRig(): Promise<Rig> {
       },
       feedback: (source, topic) =>
         memory.sink.openFeedback(source, memory.sink.options.parse({ channel: name }), [topic], contextOf()),
+      label: async (topic, payload) => memoryChannel(name).push({ topic, payload }),
     },
     close: async () => [name, away].forEach(dropMemoryChannel),
   };
@@ -148,6 +151,7 @@ async function mqttRig(): Promise<Rig> {
       },
       feedback: (name, own) =>
         mqtt.sink.openFeedback(name, mqtt.sink.options.parse({ url: broker.url }), [own], contextOf()),
+      label: (own, payload) => feeder.publish([{ topic: own, key: null, payload }]),
     },
     async close() {
       stop.abort();
@@ -195,6 +199,7 @@ async function kafkaRig(): Promise<Rig> {
       },
       feedback: (name, own) =>
         kafka.sink.openFeedback(name, kafka.sink.options.parse({ brokers }), [own], contextOf()),
+      label: (own, payload) => feeder.publish([{ topic: own, key: null, payload }]),
     },
     async close() {
       stop.abort();

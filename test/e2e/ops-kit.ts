@@ -16,6 +16,8 @@ import { until } from './scale.ts';
 const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url));
 /** Room for two busy cores; nothing here asserts on speed. */
 export const SOON_MS = 25_000;
+/** A stop may wait 10 s for what is in flight and some more for brokers that do not answer. */
+const STOP_MS = 40_000;
 
 export interface Ended {
   readonly code: number | null;
@@ -135,9 +137,14 @@ export class Operated {
     this.#child?.kill(name);
   }
 
-  /** Sends the signal and resolves to the exit code. */
-  stop(name: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+  /** Sends the signal and resolves to the exit code; throws where the gateway does not end. */
+  async stop(name: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     this.signal(name);
+    await until(
+      () => !this.running,
+      STOP_MS,
+      () => `the end after ${name}, \n${this.#log.slice(-3_000)}`,
+    );
     return this.#exited;
   }
 
