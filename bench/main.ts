@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { cases } from './cases/index.ts';
 import { type CaseResult, describeMachine, type Machine, runCase, type Skipped } from './runner.ts';
@@ -20,7 +21,8 @@ interface Options {
   readonly list?: boolean;
 }
 
-const ROOT = path.resolve(process.env.npm_package_json ? path.dirname(process.env.npm_package_json) : '.');
+/** This file runs as dist/bench/main.js of a checkout. */
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RESULTS = path.join(ROOT, 'bench', 'results');
 
 const program = new Command('bench')

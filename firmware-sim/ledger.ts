@@ -7,7 +7,7 @@
  * REMEMBERED identities are kept to tell a duplicate from a stranger. Identities are held as 52-bit
  * numbers; with 100,000 open messages the odds that a billion more meet one collision are about 2 %.
  */
-import { LatencyHistogram, type Percentiles } from './latency.ts';
+import { LatencyHistogram, type Percentiles } from '../src/latency.ts';
 
 /** Answered identities kept (per generation; one or two generations are alive). */
 const REMEMBERED = 65_536;
@@ -190,7 +190,7 @@ export class Ledger {
       correct: this.#correct,
       accuracy: this.#tested > 0 ? this.#correct / this.#tested : null,
       recentAccuracy: recent > 0 ? right / recent : null,
-      latencyMs: this.#latency.percentiles(),
+      latencyMs: this.#latency.summary(),
     };
   }
 

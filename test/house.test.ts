@@ -8,7 +8,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 /** Rooms by step, the lowest first. A room may import from lower steps and from itself. */
 const STAIRS: readonly (readonly string[])[] = [
-  ['errors', 'telemetry', 'contract', 'clock', 'units'],
+  ['errors', 'telemetry', 'contract', 'clock', 'units', 'latency'],
   ['envelope'],
   ['io', 'decode', 'features', 'model', 'drift'],
   ['task', 'state'],

@@ -7,13 +7,16 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import kafkajs from 'kafkajs';
 import { connectAsync } from 'mqtt';
 import type { BenchCase, BenchOptions, Measure, Prepared } from '../case.ts';
 import { FIELDS, random, reading } from '../inputs.ts';
 
-const MAIN = path.resolve('dist/src/main.js');
-const BARE = path.resolve('dist/bench/peers/bare.js');
+/** This file runs as dist/bench/cases/flow.js. */
+const DIST = fileURLToPath(new URL('../..', import.meta.url));
+const MAIN = path.join(DIST, 'src', 'main.js');
+const BARE = path.join(DIST, 'bench', 'peers', 'bare.js');
 const MAX_IN_FLIGHT = 4_096;
 /** To profile the process under test: BENCH_NODE_ARGS='--cpu-prof --cpu-prof-dir=/tmp/profiles'. */
 const NODE_ARGS = process.env.BENCH_NODE_ARGS?.split(' ') ?? [];

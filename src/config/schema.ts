@@ -35,7 +35,6 @@ const monitor = z.strictObject({
 
 const batch = z.strictObject({
   size: z.int().min(1).max(65_536).default(256).describe('events scored in one call, at most'),
-  age: duration.prefault('5ms').describe('an event waits no longer than this for its batch to fill'),
 });
 
 const privacy = z.strictObject({

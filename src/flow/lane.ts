@@ -11,9 +11,9 @@ import type { Bury, Clock, Event, JoinBatch, Outgoing, Scorer, Store } from '../
 import { Envelope, type EnvelopeKind, type Verdict } from '../envelope.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import { RowArena, sliceRow } from '../features/rows.ts';
+import { LatencyHistogram } from '../latency.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
-import { LatencyHistogram } from './latency.ts';
 import { PublishFilter, type PublishPolicy } from './policy.ts';
 import type { Publisher } from './publisher.ts';
 import type { Slot } from './settle.ts';

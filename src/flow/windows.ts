@@ -6,11 +6,11 @@
 import type { Clock } from '../contract.ts';
 import type { Envelope } from '../envelope.ts';
 import { isoTime } from '../envelope.ts';
+import { LatencyHistogram } from '../latency.ts';
 import type { QualityWindow } from '../task/metrics.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { Lane } from './lane.ts';
-import { LatencyHistogram } from './latency.ts';
 import type { Publisher } from './publisher.ts';
 
 /** What a window needs to know of the learning side. */

@@ -21,7 +21,7 @@ export const tlsOptions = z.strictObject({
     .describe('File of the certificate authorities to trust, PEM. Default: those of Node.'),
   cert: z.string().optional().describe('File of the client certificate (with its chain), PEM.'),
   key: z.string().optional().describe('File of the private key of the client certificate, PEM.'),
-  passphrase: z.string().optional().describe('Passphrase of the private key.'),
+  passphrase: z.string().optional().meta({ secret: true }).describe('Passphrase of the private key.'),
   serverName: z
     .string()
     .optional()

@@ -25,7 +25,7 @@ describe('a good configuration', () => {
       monitor: { window: 10_000 },
       maxInFlight: 4_096,
       maxInFlightBytes: 64 * 1024 ** 2,
-      batch: { size: 256, age: 5 },
+      batch: { size: 256 },
       privacy: { show: false },
       store: { path: './state' },
       sources: { plant: { type: 'mqtt', qos: 1, wait: 10_000 } },
@@ -139,8 +139,8 @@ describe('a bad configuration is refused at the exact place', () => {
     ['a number out of range', `${good}batch: { size: 0 }\n`, 'f.yaml:25:16 batch.size: must be at least 1'],
     [
       'a bad duration',
-      `${good}batch: { age: 5 minutes }\n`,
-      'f.yaml:25:15 batch.age: not a duration; write 500ms, 10s, 5m, 2h or 7d',
+      `${good}monitor: { window: 5 minutes }\n`,
+      'f.yaml:25:20 monitor.window: not a duration; write 500ms, 10s, 5m, 2h or 7d',
     ],
     [
       'a bad size',
@@ -149,8 +149,8 @@ describe('a bad configuration is refused at the exact place', () => {
     ],
     [
       'a list where a duration is wanted',
-      `${good}batch: { age: [] }\n`,
-      'f.yaml:25:15 batch.age: must be a number or text, not a list',
+      `${good}monitor: { window: [] }\n`,
+      'f.yaml:25:20 monitor.window: must be a number or text, not a list',
     ],
     [
       'a bad address',

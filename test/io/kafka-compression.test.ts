@@ -295,4 +295,17 @@ describe.skipIf(missing)('compressed topics', () => {
     expect(reading.seen.map(text)).toEqual(['after']);
     await reading.stop();
   });
+
+  // Last: the bound is the process's own and only rises.
+  it('takes a larger batch where the source fetches more at once', async () => {
+    const topic = await topicOf('large', 'zstd');
+    await produce(
+      topic,
+      Array.from({ length: 20 }, () => Buffer.alloc(MiB)),
+    );
+    const reading = consume(source(topic, { fetchBytes: '8MiB' }), (delivery) => delivery.settle('done'));
+    await until('all came', () => reading.seen.length >= 20);
+    expect(reading.seen.every(({ payload }) => payload.length === MiB)).toBe(true);
+    await reading.stop();
+  });
 });

@@ -53,7 +53,11 @@ const connection = {
     .default(5)
     .describe('Protocol version: 5, or 4 for MQTT 3.1.1.'),
   user: z.string().optional().describe('User name.'),
-  password: z.string().optional().describe('Password; best taken from a variable of the environment.'),
+  password: z
+    .string()
+    .optional()
+    .meta({ secret: true })
+    .describe('Password; best taken from a variable of the environment.'),
   tls: tlsOptions.optional().describe('Certificates, for mqtts and wss.'),
   keepalive: duration
     .default(30_000)

@@ -6,12 +6,19 @@ const RATIO = Math.log(1.05);
 const FIRST_MS = 0.001;
 const BUCKETS = 432;
 
+export interface Percentiles {
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+}
+
 export class LatencyHistogram {
   readonly #counts = new Uint32Array(BUCKETS);
   #total = 0;
 
+  /** What is below the first bucket, or no number, counts as the first; what is above the last, as the last. */
   add(ms: number): void {
-    const bucket = ms <= FIRST_MS ? 0 : Math.min(BUCKETS - 1, Math.ceil(Math.log(ms / FIRST_MS) / RATIO));
+    const bucket = ms > FIRST_MS ? Math.min(BUCKETS - 1, Math.ceil(Math.log(ms / FIRST_MS) / RATIO)) : 0;
     this.#counts[bucket] += 1;
     this.#total += 1;
   }
@@ -31,7 +38,7 @@ export class LatencyHistogram {
     return 0;
   }
 
-  summary(): { p50: number; p95: number; p99: number } {
+  summary(): Percentiles {
     return { p50: this.percentile(0.5), p95: this.percentile(0.95), p99: this.percentile(0.99) };
   }
 
