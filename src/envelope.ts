@@ -240,8 +240,15 @@ function targetOf(
   if ('event' in given) return { kind: 'name', name: given.event };
   if ('messageId' in given)
     return { kind: 'name', name: `mid:${given.messageId.replace(/^\s*<|>\s*$/g, '')}` };
-  if ('raw' in given) return { kind: 'name', name: `raw:${digestRaw(Buffer.from(given.raw, 'base64'))}` };
+  if ('raw' in given) return { kind: 'name', name: `raw:${digestRaw(rawBytes(given.raw))}` };
   return { kind: 'span', device: given.device, from: timeOf(given.from), to: timeOf(given.to) };
+}
+
+/** base64, as the wire format says; the message itself as text is understood too (no mail is valid base64: it has a colon). */
+function rawBytes(raw: string): Buffer {
+  const packed = raw.replace(/\s+/g, '');
+  const isBase64 = packed.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(packed);
+  return Buffer.from(raw, isBase64 ? 'base64' : 'utf8');
 }
 
 function timeOf(value: string | number): number {

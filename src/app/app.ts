@@ -107,9 +107,9 @@ export class App {
     const before = this.#config;
     // A new address is taken before anything is given up.
     const moved = same(next.http.listen, before.http.listen) ? null : await this.#listen(next);
-    await this.#gateway?.stop();
-    this.#gateway = null;
     try {
+      await this.#gateway?.stop();
+      this.#gateway = null;
       this.#gateway = await this.#open(next);
     } catch (thrown) {
       await moved?.close();

@@ -9,6 +9,7 @@ import type { Config } from '../config.ts';
 import type {
   Bury,
   Clock,
+  DeadLetter,
   Delivery,
   Engine,
   Health,
@@ -32,7 +33,7 @@ import { openStore } from '../state.ts';
 import { openTask, type Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { taskSpec } from './spec.ts';
-import { openFeedback, openSink, openSource, topicOf } from './transport.ts';
+import { feedbackPlace, openFeedback, openSink, openSource, topicOf } from './transport.ts';
 
 /** How long a stop waits for what is in flight before it leaves the rest to redelivery. */
 const STOP_DEADLINE_MS = 10_000;
@@ -139,24 +140,38 @@ export class Gateway {
 
   /** Sources stop, what is in flight is finished, acknowledged and saved, then everything closes. Safe to call twice. */
   async stop(): Promise<{ readonly clean: boolean }> {
-    const stopped = (await this.#pipeline?.stop(STOP_DEADLINE_MS)) ?? { clean: true };
+    const { clock, telemetry } = this.#context;
+    // Every step is taken, whatever becomes of those before it: a store that fails must not keep its lock.
+    let clean = true;
+    const step = async (work: () => unknown) => {
+      try {
+        await work();
+      } catch (thrown) {
+        clean = false;
+        telemetry.error(asSluiceError(thrown));
+      }
+    };
+    await step(async () => {
+      clean = (await this.#pipeline?.stop(STOP_DEADLINE_MS))?.clean ?? true;
+    });
     this.#pipeline = null;
     this.#timers.abort();
-    for (const { publisher } of this.#ports.values()) publisher.release();
-    await Promise.all(this.#background.splice(0));
-    await Promise.all([...this.#units.values()].map((unit) => unit.labels.stop()));
-    for (const unit of this.#units.values()) await unit.learner.close();
-    this.#windows?.publish();
+    const ports = [...this.#ports.values()];
+    const units = [...this.#units.values()];
+    for (const { publisher } of ports) publisher.release();
+    await step(() => Promise.all(this.#background.splice(0)));
+    await Promise.all(units.map((unit) => step(() => unit.labels.stop())));
+    for (const unit of units) await step(() => unit.learner.close());
+    await step(() => this.#windows?.publish());
     this.#windows = null;
     this.#units.clear();
-    await Promise.all([...this.#ports.values()].map((port) => port.publisher.stop()));
-    const closed = Promise.all([...this.#ports.values()].map((port) => port.sink.close()));
-    await within(this.#context.clock, CLOSE_MS, closed);
+    await Promise.all(ports.map((port) => step(() => port.publisher.stop())));
+    await step(() => within(clock, CLOSE_MS, Promise.all(ports.map((port) => port.sink.close()))));
     this.#ports.clear();
-    await this.#store.close();
-    if (stopped.clean) this.#suspects?.close();
+    await step(() => this.#store.close());
+    if (clean) this.#suspects?.close();
     this.#suspects = null;
-    return stopped;
+    return { clean };
   }
 
   /** ok while every source, feedback source and sink is connected and consuming and the store writes. */
@@ -282,6 +297,7 @@ export class Gateway {
       minPerLabel,
     });
     const labels = new Labels({ task, store, learner, bury, clock, telemetry });
+    await labels.rematch();
     const lane = new Lane({
       site: this.#config.site,
       task,
@@ -304,7 +320,11 @@ export class Gateway {
       telemetry,
     });
     this.#units.set(name, { task, learner, labels, lane });
+    const heard = new Set<string>();
     for (const port of options.feedback ?? this.#portsOf(name).map(({ name: sink }) => sink)) {
+      const place = feedbackPlace(this.#config, port, name);
+      if (heard.has(place)) continue;
+      heard.add(place);
       const source = openFeedback(this.#config, port, name, this.#io());
       this.#feedback.push(source);
       labels.follow(source);
@@ -333,10 +353,15 @@ export class Gateway {
 
   #startBackground(): void {
     const { telemetry } = this.#context;
-    const replayer = new Replayer(this.#store, telemetry, (task, delivery) => this.#replay(task, delivery));
+    const replayer = new Replayer(this.#store, telemetry, (letter, delivery) =>
+      this.#replay(letter, delivery),
+    );
     this.#every(this.#config.monitor.window, async () => this.#windows?.publish());
     this.#every(1_000, () => replayer.tick());
     this.#every(1_000, async () => this.#gauges());
+    this.#every(10_000, async () => {
+      for (const { labels } of this.#units.values()) await labels.tick();
+    });
     this.#every(30_000, async () => {
       await this.#store.sweep();
       const expired = await this.#store.waiting.expire(
@@ -346,10 +371,13 @@ export class Gateway {
     });
   }
 
-  /** Through the lane of its task again; what a sink's broker refused, out by that sink. */
-  async #replay(task: string, delivery: Delivery): Promise<void> {
+  /** The way it came: an event through its lane, feedback as feedback, what a sink's broker refused out by that sink. */
+  async #replay({ task, code }: DeadLetter, delivery: Delivery): Promise<void> {
     const unit = this.#units.get(task);
-    if (unit && this.#pipeline) return this.#pipeline.inject(unit.lane, delivery);
+    if (unit && this.#pipeline) {
+      if (code.startsWith('FEEDBACK_')) return unit.labels.offer([delivery]);
+      return this.#pipeline.inject(unit.lane, delivery);
+    }
     const { source, topic, key, payload, headers } = delivery.message;
     const port = task === REFUSED ? this.#ports.get(source) : undefined;
     const sent = port?.publisher.submit([{ topic, key, payload, headers }]) ?? Promise.reject();

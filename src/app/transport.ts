@@ -6,6 +6,7 @@ import type { Config } from '../config.ts';
 import type { IoContext, Sink, Source, Transport } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { transports } from '../io/index.ts';
+import { feedbackName } from '../io/mqtt/ids.ts';
 
 type AnyTransport = Transport<unknown, unknown>;
 
@@ -47,5 +48,12 @@ export function topicOf(config: Config, sink: string, task: string, what: string
 /** The feedback that comes back through this sink's broker. */
 export function openFeedback(config: Config, sink: string, task: string, io: IoContext): Source {
   const topics = [topicOf(config, sink, task, 'feedback')];
-  return sinkSide(config, sink).openFeedback(`${sink}-${task}`, config.sinks[sink], topics, io);
+  return sinkSide(config, sink).openFeedback(feedbackName(sink, task), config.sinks[sink], topics, io);
+}
+
+/** Two sinks of one broker bring the same feedback; where this is equal, one of them is enough. */
+export function feedbackPlace(config: Config, sink: string, task: string): string {
+  const options = config.sinks[sink];
+  const address = 'url' in options ? options.url : 'brokers' in options ? options.brokers : sink;
+  return JSON.stringify([options.type, address, topicOf(config, sink, task, 'feedback')]);
 }

@@ -36,6 +36,11 @@ async function run(options: RunOptions, terminal: Terminal): Promise<void> {
   // Before the start, so that a stop during it is a clean one too.
   const told = untilSignal(() => void app?.reload());
   app = await App.start({ config, reload: read, file: options.config, engine, telemetry });
+  // A person wants one line to click on; a service manager reads the log.
+  if (terminal.stderr.isTTY)
+    terminal.stderr.write(
+      `sluice: ${config.site} runs on ${engine.backend}; status page ${app.address ?? 'off'}; Ctrl-C stops it\n`,
+    );
   const ended = options.untilEnd ? app.finished().then(() => 'end' as const) : new Promise<never>(() => {});
   try {
     terminal.exitCode = (await Promise.race([told, ended])) === 'SIGINT' ? 130 : 0;

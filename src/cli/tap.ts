@@ -12,7 +12,7 @@ import { Telemetry } from '../telemetry.ts';
 import { duration } from '../units.ts';
 import { type Happening, type Kind, kinds, maskData, readHappenings } from './tap/happening.ts';
 import { lineOf } from './tap/lines.ts';
-import { type Tap, tapConfig, tapUrl } from './tap/listen.ts';
+import { type Hear, type Listener, listenConfig, listenUrl } from './tap/listen.ts';
 import { collect, type DefineVerb, type Terminal } from './terminal.ts';
 
 interface TapOptions {
@@ -55,7 +55,7 @@ async function tap(options: TapOptions, terminal: Terminal): Promise<void> {
   const what = kindsOf(options.what);
   const limit = options.limit === undefined ? Number.POSITIVE_INFINITY : countOf(options.limit);
   const time = options.for === undefined ? null : timeOf(options.for);
-  const { taps, show } = open(options, what, terminal);
+  const { listeners, show } = open(options, what, terminal);
   const stop = new AbortController();
   let interrupted = false;
   const interrupt = () => {
@@ -66,15 +66,18 @@ async function tap(options: TapOptions, terminal: Terminal): Promise<void> {
   const closed = () => stop.abort();
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   terminal.stdout.on('error', closed);
+  const tell = (text: string): void => void terminal.stderr.write(`sluice: tap: ${text}\n`);
   try {
     const write = writer(options, show, terminal, stop, limit);
-    const reading = taps.map((one) => follow(one, write, stop.signal));
-    await connected(taps, stop.signal);
+    const hear: Hear = async (message, place) => {
+      for (const happening of readHappenings(message, place)) await write(happening);
+    };
+    const reading = Promise.all(listeners.map((one) => one.run(hear, tell, stop.signal)));
+    await Promise.race([connected(listeners, tell, stop.signal), reading]);
     if (time !== null) void systemClock.sleep(time, stop.signal).then(() => stop.abort());
-    await Promise.all(reading);
+    await reading;
   } finally {
     stop.abort();
-    await Promise.all(taps.map(({ source }) => source.close()));
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     terminal.stdout.off('error', closed);
   }
@@ -85,18 +88,21 @@ function open(
   options: TapOptions,
   what: readonly Kind[],
   terminal: Terminal,
-): { taps: Tap[]; show: boolean } {
+): { listeners: Listener[]; show: boolean } {
   if ((options.config === undefined) === (options.url === undefined))
     throw new SluiceError('USAGE', 'name the broker: either -c FILE or --url URL');
   if (!['4', '5'].includes(options.mqttVersion)) throw new SluiceError('USAGE', '--mqtt-version: 4 or 5');
   const io = context();
   if (options.url !== undefined) {
     const version = options.mqttVersion === '4' ? 4 : 5;
-    return { taps: [tapUrl(options.url, what, options.task, version, io)], show: options.show === true };
+    return {
+      listeners: [listenUrl(options.url, what, options.task, version, io)],
+      show: options.show === true,
+    };
   }
   const config = loadConfig(options.config!, { set: options.set, env: terminal.env });
   return {
-    taps: tapConfig(config, what, options.task, io),
+    listeners: listenConfig(config, what, options.task, io),
     show: options.show === true || config.privacy.show,
   };
 }
@@ -113,32 +119,32 @@ function context(): IoContext {
   };
 }
 
-async function connected(taps: readonly Tap[], signal: AbortSignal): Promise<void> {
+/**
+ * Resolves when every listener hears, or, after a while, when some do: of the others it is told why. Throws
+ * BROKER_UNREACHABLE where none does.
+ */
+async function connected(
+  listeners: readonly Listener[],
+  tell: (text: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
   const deadline = systemClock.now() + CONNECT_MS;
   for (;;) {
-    const down = taps.map(({ source }) => source.health()).find((health) => !health.ok);
-    if (!down || down.ok || signal.aborted) return;
-    if (systemClock.now() > deadline)
-      throw new SluiceError('BROKER_UNREACHABLE', down.reason.replace(/^[A-Z_]+: /, ''));
+    const down = listeners.flatMap((listener) => {
+      const health = listener.health();
+      return health.ok ? [] : [{ name: listener.name, reason: health.reason.replace(/^[A-Z_]+: /, '') }];
+    });
+    if (down.length === 0 || signal.aborted) return;
+    if (systemClock.now() > deadline) {
+      if (down.length === listeners.length) throw new SluiceError('BROKER_UNREACHABLE', down[0].reason);
+      for (const { name, reason } of down) tell(`${name}: not heard (tried again): ${reason}`);
+      return;
+    }
     await systemClock.sleep(POLL_MS, signal);
   }
 }
 
 type Write = (happening: Happening) => Promise<void>;
-
-async function follow({ source, place }: Tap, write: Write, signal: AbortSignal): Promise<void> {
-  for await (const deliveries of source.read(signal)) {
-    for (const { message, settle } of deliveries.map((d) => ({
-      message: d.message,
-      settle: () => d.settle('done'),
-    }))) {
-      const where = place(message.topic);
-      if (where && !signal.aborted)
-        for (const happening of readHappenings(message, where)) await write(happening);
-      settle();
-    }
-  }
-}
 
 /** Prints, at the pace of whoever reads, until the limit is reached. */
 function writer(

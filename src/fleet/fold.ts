@@ -89,8 +89,9 @@ export class Fold {
 
   async #learn(entries: readonly JournalEntry[]): Promise<void> {
     if (entries.length === 0) return;
-    for (const { label, supersedes, joined } of entries) {
-      if (supersedes === 0) this.quality.add(label, joined.predicted, joined.scores);
+    for (const { label, joined } of entries) {
+      // Once for each event, with the label that holds now: a correction folds again without the old one.
+      this.quality.add(label, joined.predicted, joined.scores);
       if (this.#learns) this.counts[label] += 1;
     }
     if (!this.#learns) return;

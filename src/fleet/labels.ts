@@ -14,6 +14,7 @@ import type { Learner } from './learner.ts';
 
 /** A span of one device labels at most this many events; more is refused, not silently cut. */
 const MAX_SPAN = 100_000;
+const REMATCH_AT_ONCE = 256;
 const RETRY_MS = 1_000;
 
 export interface LabelsContext {
@@ -41,6 +42,7 @@ export class Labels {
   #readers: Promise<void>[] = [];
   readonly #sources: Source[] = [];
   readonly #underWay = new Set<Promise<void>>();
+  #rematchDue = false;
 
   constructor(context: LabelsContext) {
     this.#context = context;
@@ -77,20 +79,54 @@ export class Labels {
     );
   }
 
+  /** Tries again what could not be taken up; called now and then. */
+  async tick(): Promise<void> {
+    if (!this.#rematchDue) return;
+    this.#rematchDue = false;
+    await this.rematch();
+  }
+
+  /**
+   * Takes up what waits although its event is here: a kill, or a write that failed, came between the two. Called at
+   * the start, and by `tick` after a failure.
+   */
+  async rematch(): Promise<void> {
+    const { store, task } = this.#context;
+    let after: string | undefined;
+    for (;;) {
+      const page = store.waiting.entries(task.name, REMATCH_AT_ONCE, after);
+      if (page.length === 0) return;
+      after = page[page.length - 1].key;
+      const here = page.filter(({ names }) =>
+        names.some((name) => store.join.find(task.name, name) !== null),
+      );
+      if (here.length === 0) continue;
+      await this.#takeUp(
+        here.map(({ feedback }) => feedbackFromText(feedback)),
+        here.map(({ key }) => key),
+      );
+    }
+  }
+
   /** Applies feedback given in this process (HTTP, tools). Resolves when it is durable. */
   async give(feedback: readonly Feedback[]): Promise<void> {
     const { durable } = await this.#inTurn(() => this.#apply(feedback));
     await durable;
   }
 
+  /** Takes feedback that is no source's: it is settled like any other. */
+  async offer(deliveries: readonly Delivery[]): Promise<void> {
+    // The next labels are looked at while these are being written. What cannot be decided comes again.
+    const { durable } = await this.#inTurn(() => this.#take(deliveries)).catch((thrown) => ({
+      durable: all([Promise.reject(thrown)]),
+    }));
+    this.#background(this.#settle(deliveries, durable));
+  }
+
   async #read(source: Source): Promise<void> {
     while (!this.#stop.signal.aborted) {
       try {
-        for await (const deliveries of source.read(this.#stop.signal)) {
-          const { durable } = await this.#inTurn(() => this.#take(deliveries));
-          // The next labels are looked at while these are being written.
-          this.#background(this.#settle(deliveries, durable));
-        }
+        for await (const deliveries of source.read(this.#stop.signal)) await this.offer(deliveries);
         return;
       } catch (thrown) {
         this.#context.telemetry.error(asSluiceError(thrown), { source: source.name });
@@ -126,7 +162,7 @@ export class Labels {
         const error = asSluiceError(thrown, 'FEEDBACK_INVALID');
         this.#count('invalid', 1);
         telemetry.count('dead_letters', { task: task.name, code: error.code }, 1, { reason: error.message });
-        buried.push(bury(task.name, message, error, clock.now()));
+        buried.push(handled(bury(task.name, message, error, clock.now())));
       }
     }
     const applied = await this.#apply(feedback);
@@ -161,7 +197,11 @@ export class Labels {
     const parked: Promise<void>[] = [];
     for (const one of feedback) {
       const rows = this.#find(one);
-      if (rows.length === 0) parked.push(this.#wait(one));
+      if (rows.length > MAX_SPAN) {
+        this.#tooMany(one);
+        continue;
+      }
+      if (rows.length === 0) parked.push(handled(this.#wait(one)));
       for (const row of rows) this.#choose(one, row, chosen);
     }
     const { durable } = await this.#append([...chosen.values()]);
@@ -172,9 +212,18 @@ export class Labels {
     const { store, task } = this.#context;
     const { target } = feedback;
     if (target.kind === 'span')
-      return store.join.span(task.name, target.device, target.from, target.to, MAX_SPAN);
+      return store.join.span(task.name, target.device, target.from, target.to, MAX_SPAN + 1);
     const row = store.join.find(task.name, target.name);
     return row ? [row] : [];
+  }
+
+  /** Half of a span would be a label that nobody gave: nothing of it is taken. */
+  #tooMany({ target }: Feedback): void {
+    const { telemetry, task } = this.#context;
+    const device = target.kind === 'span' ? target.device : '';
+    this.#count('invalid', 1);
+    const text = `the span of ${device} holds more than ${MAX_SPAN} events; label it in smaller spans`;
+    telemetry.error(new SluiceError('FEEDBACK_INVALID', text), { task: task.name });
   }
 
   /** Parks feedback whose event is not here. Resolves when that is durable. */
@@ -195,8 +244,13 @@ export class Labels {
 
   /** Applies what waited; it leaves the waiting list only when its label is durable. */
   async #takeUp(feedback: readonly Feedback[], keys: readonly string[]): Promise<void> {
-    await this.give(feedback);
-    await this.#context.store.waiting.remove(keys);
+    try {
+      await this.give(feedback);
+      await this.#context.store.waiting.remove(keys);
+    } catch (thrown) {
+      this.#rematchDue = true;
+      throw thrown;
+    }
   }
 
   /** Decides what this label means after those before it, in the journal and in this group. */
@@ -245,7 +299,7 @@ export class Labels {
       .map(({ entry }) => store.journal.labelOf(task.name, entry.event))
       .filter((prior) => prior !== null && prior.label >= 0 && prior.seq > learner.oldestUndoable)
       .map((prior) => prior!.seq);
-    const hold = superseded.length > 0 ? await learner.supersede(Math.min(...superseded)) : null;
+    const hold = superseded.length > 0 ? await learner.supersede(least(superseded)) : null;
     let entered: readonly JournalEntry[] = [];
     const appended = store.journal.append(
       kept.map(({ entry }) => entry),
@@ -258,16 +312,15 @@ export class Labels {
       .then(
         () => {
           for (const { result } of kept) this.#count(result, 1);
-          learner.wake();
+          learner.ended(entered, true);
         },
         (thrown) => {
-          if (entered.length > 0) learner.undo(entered);
+          if (entered.length > 0) learner.ended(entered, false);
           throw thrown;
         },
       )
       .finally(() => hold?.release());
-    durable.catch(() => undefined);
-    return { durable };
+    return { durable: handled(durable) };
   }
 
   #count(result: Result, n: number): void {
@@ -275,11 +328,16 @@ export class Labels {
   }
 }
 
-/** All of them; a rejection is whoever awaits it's to handle, and never unhandled. */
-function all(promises: readonly Promise<void>[]): Promise<void> {
-  const together = Promise.all(promises).then(() => undefined);
-  together.catch(() => undefined);
-  return together;
+/** Resolves when all do. */
+const all = (promises: readonly Promise<void>[]): Promise<void> =>
+  handled(Promise.all(promises).then(() => undefined));
+
+/** The same promise; a rejection before anyone awaits it does not end the process. */
+function handled(promise: Promise<void>): Promise<void> {
+  promise.catch(() => undefined);
+  return promise;
 }
+
+const least = (seqs: readonly number[]): number => seqs.reduce((a, b) => Math.min(a, b));
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');

@@ -16,6 +16,7 @@ import { Fold } from './fold.ts';
 /** A snapshot bounds the replay after a kill; a quiet model is saved once it has rested. */
 const SNAPSHOT_LABELS = 5_000;
 const SNAPSHOT_MS = 300_000;
+const SNAPSHOT_RETRY_MS = 30_000;
 const RETRY_MS = 1_000;
 
 export interface LearnerContext {
@@ -43,8 +44,15 @@ export class Learner implements Scorer {
   #again = false;
   #stopped = false;
   #ready = false;
-  /** The newest seq of this task in the journal or on its way there; -1 while that is not known. */
-  #newest = -1;
+  /** The fold that is being rebuilt beside the live one. */
+  #next: Fold | null = null;
+  #closing = false;
+  /** Appends of this task that have entered the journal and not ended. */
+  #appending = 0;
+  /** The newest seq of this task in the journal or on its way there; null while that is not known. */
+  #tail: number | null = null;
+  /** After a snapshot that failed: not again before this. */
+  #snapshotNotBefore = 0;
 
   private constructor(context: LearnerContext) {
     this.#context = context;
@@ -56,7 +64,11 @@ export class Learner implements Scorer {
   /** Newest snapshot, then the journal after it. */
   static async open(context: LearnerContext): Promise<Learner> {
     const learner = new Learner(context);
+    // Here a failure is the caller's to hear of, not one to wait out.
+    while ((await learner.#live.advance(context.store)).grew);
     await learner.settled();
+    // What was replayed belongs to windows that are closed.
+    learner.#live.quality.close();
     return learner;
   }
 
@@ -101,12 +113,16 @@ export class Learner implements Scorer {
    */
   async supersede(oldestSeq: number): Promise<{ release: () => void }> {
     this.#snapshotHolds += 1;
-    await this.#context.store.snapshots.dropAfter(this.#context.task.name, oldestSeq - 1);
+    try {
+      await this.#context.store.snapshots.dropAfter(this.#context.task.name, oldestSeq - 1);
+    } catch (thrown) {
+      this.#snapshotHolds -= 1;
+      throw thrown;
+    }
     return {
       release: () => {
         this.#snapshotHolds -= 1;
-        if (oldestSeq <= this.#live.position)
-          this.#rewindTo = Math.min(this.#rewindTo ?? oldestSeq, oldestSeq);
+        this.#rewindFrom(oldestSeq);
         this.wake();
       },
     };
@@ -115,23 +131,43 @@ export class Learner implements Scorer {
   /**
    * Entries on their way into the journal: learned at once where nothing stands between, so that the next
    * event is scored with them; their feedback is acknowledged only when they are durable. Whatever cannot
-   * be learned at once is found in the journal by `wake`.
+   * be learned at once is found in the journal by `wake`. Each call is followed by one of `ended`.
    */
   follow(entries: readonly JournalEntry[]): void {
-    const inLine = this.#newest >= 0 && this.#live.position === this.#newest && this.#rewindTo === null;
-    this.#newest = this.#newest < 0 ? -1 : entries[entries.length - 1].seq;
-    if (!inLine || this.#stopped || entries.some(({ label, supersedes }) => label < 0 || supersedes > 0))
-      return;
+    this.#appending += 1;
+    const inLine = this.#tail !== null && this.#live.position === this.#tail && this.#rewindTo === null;
+    if (this.#tail !== null) this.#tail = entries[entries.length - 1].seq;
+    const plain = entries.every(({ label, supersedes }) => label >= 0 && supersedes === 0);
+    if (!inLine || !plain || this.#stopped) return;
     const { telemetry, task } = this.#context;
-    this.#live.follow(entries).catch((thrown) => telemetry.error(asSluiceError(thrown), { task: task.name }));
-    telemetry.count('labels_learned', { task: task.name }, entries.length);
+    const from = entries[0].seq;
+    this.#live.follow(entries).then(
+      () => telemetry.count('labels_learned', { task: task.name }, entries.length),
+      (thrown) => this.#notLearned(from, thrown),
+    );
   }
 
-  /** The append of these failed: what was learned of them is taken back. */
-  undo(entries: readonly JournalEntry[]): void {
-    const first = entries[0].seq;
-    this.#newest = -1;
-    if (first <= this.#live.position) this.#rewindTo = Math.min(this.#rewindTo ?? first, first);
+  /** The append of these has ended. Where it failed, what was learned of them is taken back. */
+  ended(entries: readonly JournalEntry[], durable: boolean): void {
+    this.#appending -= 1;
+    if (!durable) {
+      this.#tail = null;
+      this.#rewindFrom(entries[0].seq);
+    }
+    this.wake();
+  }
+
+  /** Where a fold has an entry that must go, or lacks one it has passed: fold again without, or with it. */
+  #rewindFrom(seq: number): void {
+    if (seq > Math.max(this.#live.position, this.#next?.position ?? 0)) return;
+    this.#rewindTo = Math.min(this.#rewindTo ?? seq, seq);
+  }
+
+  /** The model refused a batch that its fold has already passed. */
+  #notLearned(from: number, thrown: unknown): void {
+    const { telemetry, task } = this.#context;
+    telemetry.error(asSluiceError(thrown), { task: task.name });
+    this.#rewindTo = Math.min(this.#rewindTo ?? from, from);
     this.wake();
   }
 
@@ -152,8 +188,9 @@ export class Learner implements Scorer {
     while (this.#working) await this.#working;
   }
 
-  /** Learns what is journalled, saves, closes. */
+  /** Learns what is journalled and saves, as far as that can be done now; closes. Never rejects: the journal has the rest. */
   async close(): Promise<void> {
+    this.#closing = true;
     await this.settled();
     this.#stopped = true;
     await this.#snapshot();
@@ -184,56 +221,82 @@ export class Learner implements Scorer {
       this.#again = false;
       try {
         if (this.#rewindTo !== null) await this.#rewind(this.#rewindTo);
-        const { grew, learned } = await this.#live.advance(this.#context.store);
-        if (learned > 0)
-          this.#context.telemetry.count('labels_learned', { task: this.#context.task.name }, learned);
+        const grew = await this.#advance();
         if (this.#rewindTo !== null) continue;
         if (this.#snapshotDue()) await this.#snapshot();
-        if (!grew && !this.#again) {
-          this.#newest = Math.max(this.#newest, this.#live.position);
-          return;
-        }
+        if (grew || this.#again) continue;
+        // Everything durable is learned; where nothing is on its way either, this is the end of the line.
+        if (this.#appending === 0) this.#tail = this.#live.position;
+        return;
       } catch (thrown) {
-        // The journal holds the truth: nothing is lost by trying again later.
         this.#context.telemetry.error(asSluiceError(thrown), { task: this.#context.task.name });
+        if (this.#closing) return;
         await this.#context.clock.sleep(RETRY_MS);
       }
     }
   }
 
-  /** Folds again from the newest snapshot before `seq`, without the entries that are no longer effective. */
+  async #advance(): Promise<boolean> {
+    const { store, telemetry, task } = this.#context;
+    const from = this.#live.position + 1;
+    try {
+      const { grew, learned } = await this.#live.advance(store);
+      if (learned > 0) telemetry.count('labels_learned', { task: task.name }, learned);
+      return grew;
+    } catch (thrown) {
+      // The fold has passed these entries without the model: the journal still has them.
+      this.#rewindFrom(from);
+      throw thrown;
+    }
+  }
+
+  /**
+   * Folds again from the newest snapshot before `seq`, without the entries that are no longer effective. Goes on to
+   * the end even where another correction comes meanwhile, which then has its own turn: so it always ends.
+   */
   async #rewind(seq: number): Promise<void> {
     const { store, task, telemetry } = this.#context;
     this.#rewindTo = null;
-    const next = this.#fold(store.snapshots.newest(task.name, seq - 1));
     try {
-      while ((await next.advance(store)).grew) if (this.#rewindTo !== null) break;
+      this.#next = this.#fold(store.snapshots.newest(task.name, seq - 1));
+      while ((await this.#next.advance(store)).grew);
     } catch (thrown) {
       this.#rewindTo = Math.min(this.#rewindTo ?? seq, seq);
-      next.model.close();
+      this.#next?.model.close();
+      this.#next = null;
       throw thrown;
     }
     const old = this.#live;
-    this.#live = next;
+    this.#next.quality.continueWindow(old.quality);
+    this.#live = this.#next;
+    this.#next = null;
+    this.#tail = null;
     old.model.close();
     telemetry.count('model_rewound', { task: task.name }, 1, { from: seq });
   }
 
   #snapshotDue(): boolean {
+    if (this.#context.clock.now() < this.#snapshotNotBefore) return false;
     const fresh = this.#live.position !== this.#saved.position;
     const many = Math.abs(this.labels - this.#saved.labels) >= SNAPSHOT_LABELS;
     return many || (fresh && this.#context.clock.now() - this.#saved.at >= SNAPSHOT_MS);
   }
 
+  /** Never rejects: without a snapshot a restart replays more of the journal, and that is all. */
   async #snapshot(): Promise<void> {
     const { store, clock, telemetry, task } = this.#context;
     const blocked = () => this.#snapshotHolds > 0 || this.#rewindTo !== null;
     if (blocked() || this.#live.position === this.#saved.position) return;
-    const snapshot = await this.#live.snapshot(clock.now());
-    if (blocked()) return;
-    await store.snapshots.save(snapshot);
-    this.#saved = { labels: snapshot.labels, position: snapshot.journal, at: snapshot.at };
-    telemetry.count('snapshots', { task: task.name });
+    try {
+      const snapshot = await this.#live.snapshot(clock.now());
+      if (blocked()) return;
+      await store.snapshots.save(snapshot);
+      this.#saved = { labels: snapshot.labels, position: snapshot.journal, at: snapshot.at };
+      telemetry.count('snapshots', { task: task.name });
+    } catch (thrown) {
+      this.#snapshotNotBefore = clock.now() + SNAPSHOT_RETRY_MS;
+      telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { task: task.name });
+    }
   }
 
   #tell(): void {

@@ -42,16 +42,21 @@ export function makeBury(context: DeadContext): Bury {
 }
 
 /** Feeds marked dead letters back into their lanes. */
+const AT_ONCE = 100;
+const MAX_UNTAKEN = 10_000;
+
 export class Replayer {
   readonly #store: Store;
   readonly #telemetry: Telemetry;
-  readonly #inject: (task: string, delivery: Delivery) => Promise<void>;
+  readonly #inject: (letter: DeadLetter, delivery: Delivery) => Promise<void>;
   readonly #underWay = new Set<string>();
+  /** Given back: their task or sink is not in this configuration. A few at most are looked past. */
+  readonly #untaken = new Set<string>();
 
   constructor(
     store: Store,
     telemetry: Telemetry,
-    inject: (task: string, delivery: Delivery) => Promise<void>,
+    inject: (letter: DeadLetter, delivery: Delivery) => Promise<void>,
   ) {
     this.#store = store;
     this.#telemetry = telemetry;
@@ -61,10 +66,12 @@ export class Replayer {
   /** Called every second or so. Never throws. */
   async tick(): Promise<void> {
     try {
-      for (const letter of this.#store.dead.replays(100)) {
-        if (this.#underWay.has(letter.id)) continue;
+      // Those that are under way, or that nobody here takes, must not stand before the others.
+      const letters = this.#store.dead.replays(AT_ONCE + this.#underWay.size + this.#untaken.size);
+      for (const letter of letters) {
+        if (this.#underWay.has(letter.id) || this.#untaken.has(letter.id)) continue;
         this.#underWay.add(letter.id);
-        await this.#inject(letter.task, this.#delivery(letter));
+        await this.#inject(letter, this.#delivery(letter));
       }
     } catch (thrown) {
       this.#telemetry.error(asSluiceError(thrown, 'STORE_FAILED'));
@@ -73,6 +80,7 @@ export class Replayer {
 
   #delivery(letter: DeadLetter): Delivery {
     const settle = (outcome: Outcome) => {
+      if (outcome === 'retry' && this.#untaken.size < MAX_UNTAKEN) this.#untaken.add(letter.id);
       const dropped = outcome === 'done' ? this.#store.dead.drop([letter.id]) : Promise.resolve(0);
       dropped
         .catch((thrown) => this.#telemetry.error(asSluiceError(thrown, 'STORE_FAILED')))

@@ -189,7 +189,9 @@ export class Lane {
     const batch = this.#open;
     this.#open = this.#newBatch();
     this.#scoring += 1;
-    void this.#run(batch);
+    this.#run(batch).catch((thrown) =>
+      this.#context.telemetry.error(asSluiceError(thrown), { task: this.name }),
+    );
   }
 
   /** Gives the arena back, once; lets the next batch go. */
@@ -207,6 +209,7 @@ export class Lane {
       const scores = await probabilities;
       const verdicts = this.#decide(batch, scores, model, sufficient);
       const joined = this.#join(batch, verdicts, scores, model);
+      joined.catch(() => undefined); // awaited below; a throw in between must not leave it unhandled
       this.#release(batch);
       released = true;
       this.#context.onJoined(batch.events);

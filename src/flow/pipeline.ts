@@ -154,7 +154,7 @@ export class Pipeline {
       suspects.cleared();
       return true;
     });
-    this.#turn = turn;
+    this.#turn = turn.catch(() => undefined);
     return turn;
   }
 

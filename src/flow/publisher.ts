@@ -41,6 +41,8 @@ export class Publisher {
   #queue: Pending[] = [];
   #wake: (() => void) | null = null;
   #draining: Promise<void> | null = null;
+  /** Something was appended since the drain last looked. */
+  #more = false;
   readonly #loop: Promise<void>;
 
   constructor(sink: Sink, context: PublisherContext) {
@@ -162,12 +164,17 @@ export class Publisher {
     }
   }
 
+  /**
+   * Called after each durable append. The size of the outbox decides nothing here: it counts what is not on disk
+   * yet, and looking for that again and again without a pause would keep its commit from ever being told.
+   */
   #startDraining(): void {
-    if (this.#draining || this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted) return;
+    this.#more = true;
+    if (this.#draining) return;
     this.#draining = this.#drain().finally(() => {
       this.#draining = null;
-      // Appended between the last look and here.
-      if (this.#outboxWaits()) this.#startDraining();
+      if (this.#more) this.#startDraining();
     });
   }
 
@@ -175,6 +182,7 @@ export class Publisher {
     const { store, telemetry } = this.#context;
     let wait = BACKOFF_MS.first;
     while (!this.#stop.signal.aborted) {
+      this.#more = false;
       try {
         const { messages, through } = store.outbox.peek(this.name, MAX_MESSAGES, MAX_BYTES);
         if (messages.length === 0) return;

@@ -87,9 +87,13 @@ export class Suspects {
   }
 
   #write(): void {
-    // Renamed into place, so that an end in the middle leaves the old mark whole.
-    writeFileSync(`${this.#file}.part`, JSON.stringify(this.#mark));
-    renameSync(`${this.#file}.part`, this.#file);
+    try {
+      // Renamed into place, so that an end in the middle leaves the old mark whole.
+      writeFileSync(`${this.#file}.part`, JSON.stringify(this.#mark));
+      renameSync(`${this.#file}.part`, this.#file);
+    } catch {
+      // A full disk costs this protection, not the flow; the store tells of the disk.
+    }
   }
 }
 

@@ -6,6 +6,7 @@
  * holds that down.
  */
 import type { Transport } from '../contract.ts';
+import { feedbackIdOf } from './mqtt/ids.ts';
 import { type MqttSinkOptions, type MqttSourceOptions, sinkOptions, sourceOptions } from './mqtt/options.ts';
 import { MqttSink } from './mqtt/sink.ts';
 import { MqttSource } from './mqtt/source.ts';
@@ -30,7 +31,7 @@ export const mqtt: MqttTransport & { readonly sink: NonNullable<MqttTransport['s
     openFeedback: (name, options, topics, context) => {
       const { url, version, user, password, tls, keepalive, connectTimeout, reconnect, sessionExpiry } =
         options;
-      const session = `${options.session ?? `sluice-${context.site}-${name}`}-feedback`;
+      const session = feedbackIdOf(context.site, name, options.session);
       const own: MqttSourceOptions = {
         ...{ url, version, user, password, tls, keepalive, connectTimeout, reconnect, sessionExpiry },
         ...{ session, topics: [...topics], qos: 1, retryAfter: 1_000 },

@@ -13,19 +13,13 @@
  * just failed), and the rooms read their state again from disk. The next success makes the store healthy.
  */
 import { createHash } from 'node:crypto';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import { open, type RootDatabase } from 'lmdb';
 import type { Health } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { type Op, Table } from './table.ts';
 
-export type Table = Database<Buffer, Buffer>;
-
-/** A null value removes. */
-export interface Op {
-  readonly table: Table;
-  readonly key: Buffer;
-  readonly value: Buffer | null;
-}
+export { glance, type Op, type Table } from './table.ts';
 
 const TABLES = [
   'meta',
@@ -95,7 +89,10 @@ export class Lmdb {
   #running: Promise<void> | null = null;
   #runningSince = 0;
   #failure: SluiceError | null = null;
+  /** Why nothing is written any more. */
   #closed: SluiceError | null = null;
+  /** True from the call of `close`: nothing is read any more either. */
+  #closing = false;
 
   constructor(folder: string, mapSize: number, telemetry: Telemetry) {
     this.#telemetry = telemetry;
@@ -104,8 +101,12 @@ export class Lmdb {
     const durable = { overlappingSync: false, eventTurnBatching: false };
     const options = { ...durable, maxDbs: 16, mapSize, noSubdir: false, permissionsMode: 0o600 };
     this.#root = open<Buffer, Buffer>(folder, options);
+    const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
+    const demandOpen = () => {
+      if (this.#closing) throw isClosed();
+    };
     const table = (name: string) =>
-      [name, this.#root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' })] as const;
+      [name, new Table(this.#root.openDB<Buffer, Buffer>({ name, ...binary }), demandOpen)] as const;
     this.tables = Object.fromEntries(TABLES.map(table)) as Record<(typeof TABLES)[number], Table>;
   }
 
@@ -149,9 +150,7 @@ export class Lmdb {
 
   async #commit(ops: readonly Op[]): Promise<void> {
     const written = this.#root.batch(() => {
-      for (const { table, key, value } of ops)
-        if (value === null) table.remove(key);
-        else table.put(key, value);
+      for (const { table, key, value } of ops) table.set(key, value);
     });
     let timer: NodeJS.Timeout | undefined;
     const stalled = new Promise<never>((_, reject) => {
@@ -176,7 +175,7 @@ export class Lmdb {
     const waiting = [group, ...this.#groups];
     this.#groups = [];
     this.#telemetry.count('store_failed', {}, 1, { code: error.code, reason: error.message });
-    for (const reload of this.#reloads) {
+    for (const reload of this.#closing ? [] : this.#reloads) {
       try {
         reload();
       } catch (cause) {
@@ -204,13 +203,23 @@ export class Lmdb {
     return this.#failure !== null;
   }
 
+  get closing(): boolean {
+    return this.#closing;
+  }
+
+  /** What is under way still lands; from here on nothing is read, and nothing more is written. */
   async close(): Promise<void> {
     const stalled = this.#closed !== null;
-    this.#closed ??= new SluiceError('STORE_FAILED', 'the store is closed');
+    this.#closed ??= isClosed();
+    this.#closing = true;
     while (this.#running) await this.#running;
+    // lmdb-js gives its read transaction back in a timer of the turn of the last read: that comes before this one.
+    await new Promise((resolve) => setTimeout(resolve, 1));
     if (!stalled) await this.#root.close(); // else it would wait for ever
   }
 }
+
+const isClosed = () => new SluiceError('STORE_FAILED', 'the store is closed');
 
 // ---------------------------------------------------------------- keys
 
@@ -257,12 +266,6 @@ export function numberOf(key: Buffer, end = key.length): number {
 
 /** Above every number that is used. */
 export const LAST = Number.MAX_SAFE_INTEGER;
-
-/** A value to look at before the next read; it lies in a buffer that lmdb-js uses again. */
-export function glance(table: Table, key: Buffer): Buffer | null {
-  const shared = table.getBinaryFast(key);
-  return shared ? Buffer.from(shared.buffer, shared.byteOffset, shared.length) : null;
-}
 
 /** What a page of disk costs a value: beyond half a page LMDB gives it whole pages of its own. */
 export function costOf(bytes: number): number {

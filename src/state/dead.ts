@@ -63,7 +63,7 @@ export class Dead implements DeadLetters {
     const letters: DeadLetter[] = [];
     for (let end = Number.MAX_SAFE_INTEGER; letters.length < limit; ) {
       const range = { start: numberKey(end), end: numberKey(0), reverse: true, limit: 256 };
-      const keys = [...this.#rooms.tables.dead.getKeys(range)];
+      const keys = this.#rooms.tables.dead.keys(range);
       for (const key of keys) {
         end = numberOf(key) - 1;
         if (letters.length >= limit) break;
@@ -84,7 +84,7 @@ export class Dead implements DeadLetters {
   #visible(id: string): number | null {
     const number = /^[1-9]\d{0,15}$/.test(id) ? Number(id) : 0;
     if (number === 0 || this.#markOf(number) === DROP) return null;
-    return this.#rooms.tables.dead.doesExist(numberKey(number)) ? number : null;
+    return this.#rooms.tables.dead.has(numberKey(number)) ? number : null;
   }
 
   #markOf(number: number): number {
@@ -148,7 +148,7 @@ export class Dead implements DeadLetters {
   replays(limit: number): DeadLetter[] {
     const letters: DeadLetter[] = [];
     for (let start = 0; letters.length < limit; ) {
-      const keys = [...this.#rooms.tables.marks.getKeys({ start: numberKey(start), limit: 256 })];
+      const keys = this.#rooms.tables.marks.keys({ start: numberKey(start), limit: 256 });
       for (const number of keys.map((key) => numberOf(key))) {
         start = number + 1;
         const letter = this.#markOf(number) === REPLAY ? this.#readable(number) : null;
@@ -177,7 +177,7 @@ export class Dead implements DeadLetters {
   }
 
   async #eraseMarked(): Promise<void> {
-    const marked = [...this.#rooms.tables.marks.getKeys({})].map((key) => numberOf(key));
+    const marked = this.#rooms.tables.marks.keys().map((key) => numberOf(key));
     await this.#erase(marked.filter((number) => this.#markOf(number) === DROP));
   }
 
@@ -188,7 +188,7 @@ export class Dead implements DeadLetters {
     for (;;) {
       const gone: number[] = [];
       let excess = this.#bytes - limits.dead.bytes;
-      for (const key of [...tables.dead.getKeys({ limit: SLICE })]) {
+      for (const key of tables.dead.keys({ limit: SLICE })) {
         const number = numberOf(key);
         const from = this.#open(number);
         if (from && excess <= 0 && readHead(from).storedAt >= before) break;

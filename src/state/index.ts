@@ -198,7 +198,7 @@ export class JoinIndex {
     this.#fresh.clear();
     let next = floor;
     for (;;) {
-      const [key] = [...segments.getKeys({ start: numberKey(next), limit: 1 })];
+      const [key] = segments.keys({ start: numberKey(next), limit: 1 });
       if (!key) break;
       const last = numberOf(key, 8);
       next = last + 1;

@@ -166,7 +166,7 @@ export class Join implements JoinStore {
     for (;;) {
       const ops: Op[] = [];
       for (const table of [chunks, segments])
-        for (const key of [...table.getKeys({ end: numberKey(this.#floor), limit: SLICE })])
+        for (const key of table.keys({ end: numberKey(this.#floor), limit: SLICE }))
           ops.push({ table, key: Buffer.from(key), value: null });
       if (ops.length === 0) return;
       await this.#rooms.lmdb.write(ops);
@@ -181,7 +181,7 @@ export class Join implements JoinStore {
     this.#floor = floor ? new ByteReader(Buffer.from(floor)).f64() : 1;
     this.#next = this.#index.load(this.#floor);
     const ops: Op[] = [];
-    for (const key of [...tables.chunks.getKeys({ start: numberKey(this.#next) })]) {
+    for (const key of tables.chunks.keys({ start: numberKey(this.#next) })) {
       this.#next = numberOf(key) + 1;
       this.#reenter(numberOf(key), ops);
     }

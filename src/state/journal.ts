@@ -148,8 +148,7 @@ export class Journal implements JournalPart {
     const entries: JournalEntry[] = [];
     let through = after;
     const range = { start: nameKey(task, after + 1), end: nameKey(task, LAST) };
-    // Keys first: a cursor must not be open while other values are read.
-    for (const key of [...journal.getKeys({ ...range, limit: Math.max(1, limit) })]) {
+    for (const key of journal.keys({ ...range, limit: Math.max(1, limit) })) {
       through = numberOf(key);
       const entry = this.#effective(task, through);
       if (entry) entries.push(entry);
@@ -192,7 +191,7 @@ export class Journal implements JournalPart {
     let oldest = LAST;
     let found: string | null = null;
     for (const task of this.#tasks.keys()) {
-      const [key] = [...this.#rooms.tables.journal.getKeys(this.#heldRange(task, 1))];
+      const [key] = this.#rooms.tables.journal.keys(this.#heldRange(task, 1));
       if (key && numberOf(key) < oldest) [oldest, found] = [numberOf(key), task];
     }
     return found;
@@ -207,7 +206,7 @@ export class Journal implements JournalPart {
     const { journal } = this.#rooms.tables;
     const ops: Op[] = [];
     let pruned = 0;
-    for (const key of [...journal.getKeys(this.#heldRange(task, limit))]) {
+    for (const key of journal.keys(this.#heldRange(task, limit))) {
       const seq = numberOf(key);
       const head = this.#headAt(task, seq);
       if (head && !wanted(head)) break;

@@ -268,7 +268,7 @@ export class Outbox implements OutboxPart {
 
   #key(queue: Queue, from: number): number | null {
     const range = { start: nameKey(queue.sink, from), end: nameKey(queue.sink, LAST), limit: 1 };
-    const [key] = [...this.#rooms.tables.outbox.getKeys(range)];
+    const [key] = this.#rooms.tables.outbox.keys(range);
     return key ? numberOf(key) : null;
   }
 
@@ -299,7 +299,10 @@ export class Outbox implements OutboxPart {
   #load(): void {
     this.#queues.clear();
     const range = { start: nameKey(LINES, 0, 0), end: nameKey(LINES, LAST, LAST) };
-    for (const { value } of [...this.#rooms.tables.meta.getRange(range)]) {
+    const { meta } = this.#rooms.tables;
+    for (const key of meta.keys(range)) {
+      const value = glance(meta, key);
+      if (!value) continue;
       const from = new ByteReader(Buffer.from(value));
       const sink = from.text();
       const numbers = { next: from.f64(), head: from.f64(), messages: from.f64(), bytes: from.f64() };

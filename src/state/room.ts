@@ -24,8 +24,9 @@ export function demandGateway(rooms: Rooms): void {
   if (rooms.tool) throw new SluiceError('STORE_LOCKED', 'only the gateway writes this part of the store');
 }
 
-/** A damaged record is counted, told once, and stepped over: what is left must go on. */
+/** A damaged record is counted, told once, and stepped over: what is left must go on. A closed store is no damage. */
 export function tellDamage(rooms: Rooms, error: unknown, where: string): void {
+  if (rooms.lmdb.closing) throw error;
   const known = asSluiceError(error, 'STORE_FAILED');
   rooms.telemetry.count('store_failed', {}, 1, { code: known.code, reason: known.message, where });
 }

@@ -40,7 +40,7 @@ export function readVersion(tables: Tables): Version {
 
 /** A kill between the creation of the file and its first record leaves a store with nothing in it. */
 const isEmpty = (tables: Tables) =>
-  Object.values(tables).every((table) => [...table.getKeys({ limit: 1 })].length === 0);
+  Object.values(tables).every((table) => table.keys({ limit: 1 }).length === 0);
 
 /** The version of this store, begun or carried over where needed. A tool changes nothing. */
 export async function settleVersion(lmdb: Lmdb, tool: boolean, now: number): Promise<Version> {

@@ -160,7 +160,7 @@ export class Waiting implements WaitingFeedback {
     this.#fresh.clear();
     const { waiting } = this.#rooms.tables;
     for (let start = 0; ; ) {
-      const keys = [...waiting.getKeys({ start: numberKey(start), limit: SLICE })];
+      const keys = waiting.keys({ start: numberKey(start), limit: SLICE });
       for (const key of keys) {
         start = numberOf(key) + 1;
         this.#reenter(numberOf(key));

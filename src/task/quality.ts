@@ -70,6 +70,20 @@ export class Quality {
     this.confusion.fill(0);
   }
 
+  /** Counts of `whole` beyond those in `told` that are not in `open`; nothing below zero. */
+  setDifference(whole: Quality, told: Quality, open: Quality): void {
+    const beyond = (of: (q: Quality) => number) => Math.max(0, of(whole) - (of(told) - of(open)));
+    this.tested = beyond((q) => q.tested);
+    this.correct = Math.min(
+      this.tested,
+      beyond((q) => q.correct),
+    );
+    this.logLoss = beyond((q) => q.logLoss);
+    this.sameAsLast = beyond((q) => q.sameAsLast);
+    for (let i = 0; i < this.confusion.length; i++) this.confusion[i] = beyond((q) => q.confusion[i]);
+    this.#last = whole.#last;
+  }
+
   /** Tested events by true label. */
   truths(): number[] {
     return this.#sums((truth) => truth);
@@ -150,6 +164,14 @@ export class QualityWindow {
     const report = this.window.report();
     this.window.reset();
     return report;
+  }
+
+  /**
+   * Takes over the open window of another account of the same stream (before a correction, say): what that one
+   * had told in closed windows stays told, the rest of this total is the window. Never below zero.
+   */
+  continueWindow(other: QualityWindow): void {
+    this.window.setDifference(this.total, other.total, other.window);
   }
 
   /** JSON; the open window is part of it. */

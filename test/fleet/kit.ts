@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../src/clock.ts';
-import type { Bury, Event, Message, Store } from '../../src/contract.ts';
+import type { Bury, Clock, Engine, Event, Message, Store } from '../../src/contract.ts';
 import { RowArena } from '../../src/features/rows.ts';
 import { Labels } from '../../src/fleet/labels.ts';
 import { Learner } from '../../src/fleet/learner.ts';
@@ -68,7 +68,13 @@ export interface Rig {
   close(): Promise<void>;
 }
 
-export async function makeRig(): Promise<Rig> {
+/** What a test may put in the place of the real thing. */
+export interface RigOptions {
+  readonly engine?: Engine;
+  readonly clock?: Clock;
+}
+
+export async function makeRig(options: RigOptions = {}): Promise<Rig> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'sluice-fleet-'));
   const telemetry = new Telemetry({ level: 'silent' });
   const buried: { code: string }[] = [];
@@ -85,9 +91,9 @@ export async function makeRig(): Promise<Rig> {
     });
     const learner = await Learner.open({
       task,
-      engine,
+      engine: options.engine ?? engine,
       store,
-      clock: systemClock,
+      clock: options.clock ?? systemClock,
       telemetry,
       learning: 'online',
       minLabels: 20,

@@ -1,33 +1,69 @@
 /**
- * An onlooker's connections: for each broker a source of its own, QoS 0, in a session that the broker
- * forgets at once (Kafka: in a consumer group made up for this run, from the newest message on). It never uses
- * the ids of the gateway, so the gateway's sessions, groups and retained messages are untouched.
+ * An onlooker's connections, one listener a sink: QoS 0, in a session that the broker forgets at once (Kafka: see
+ * kafka.ts). It never uses the ids of the gateway, so the gateway's sessions, groups and retained messages
+ * are untouched. Each listener stands alone: a broker that is away takes none of the others along.
  */
 import { randomUUID } from 'node:crypto';
 import { topicOf } from '../../app/transport.ts';
 import type { Config } from '../../config.ts';
-import type { IoContext, Source } from '../../contract.ts';
+import type { Health, IoContext, Message, Source } from '../../contract.ts';
 import { SluiceError } from '../../errors.ts';
-import { type KafkaSinkOptions, kafka } from '../../io/kafka.ts';
+import type { KafkaSinkOptions } from '../../io/kafka.ts';
 import { mqtt } from '../../io/mqtt.ts';
 import { type Kind, type Place, usualPlace } from './happening.ts';
+import { KafkaListener } from './kafka.ts';
 
-export interface Tap {
-  readonly source: Source;
-  /** Where a topic belongs; null: not ours. */
-  place(topic: string): Place | null;
+export type Hear = (message: Message, place: Place) => Promise<void>;
+
+export interface Listener {
+  /** The sink it listens to. */
+  readonly name: string;
+  /** Ok once it hears; the reason where it does not, or no more. */
+  health(): Health;
+  /** Hears until the signal; `tell` gets what a person should know. Resolves when all is closed. */
+  run(hear: Hear, tell: (text: string) => void, signal: AbortSignal): Promise<void>;
 }
 
 const session = (): string => `sluice-tap-${randomUUID().slice(0, 8)}`;
 
+/** Reads a source to its end; what is not ours is settled unheard. */
+export async function follow(
+  source: Source,
+  place: (topic: string) => Place | null,
+  hear: Hear,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const deliveries of source.read(signal)) {
+    for (const delivery of deliveries) {
+      const where = place(delivery.message.topic);
+      if (where && !signal.aborted) await hear(delivery.message, where);
+      delivery.settle('done');
+    }
+  }
+}
+
+function listener(name: string, source: Source, place: (topic: string) => Place | null): Listener {
+  return {
+    name,
+    health: () => source.health(),
+    async run(hear, _tell, signal) {
+      try {
+        await follow(source, place, hear, signal);
+      } finally {
+        await source.close();
+      }
+    },
+  };
+}
+
 /** Everything of the usual topic names on one MQTT broker. Throws USAGE for an address that is none. */
-export function tapUrl(
+export function listenUrl(
   url: string,
   what: readonly Kind[],
   task: string | undefined,
   version: 4 | 5,
   io: IoContext,
-): Tap {
+): Listener {
   const topics = what.map((kind) => mqtt.sink.topic('+', task ?? '+', kind));
   const given = { url, version, topics, qos: 0, session: session(), sessionExpiry: 0 };
   const options = mqtt.source.options.safeParse(given);
@@ -36,34 +72,34 @@ export function tapUrl(
       'USAGE',
       `${options.error.issues[0].message} (${options.error.issues[0].path.join('.')})`,
     );
-  return { source: mqtt.source.open('tap', options.data, io), place: usualPlace };
+  return listener('url', mqtt.source.open('tap', options.data, io), usualPlace);
 }
 
-/** The topics of a configuration's sinks, one tap a sink; those of one task where it is named. */
-export function tapConfig(
+/** The topics of a configuration's sinks, one listener a sink; those of one task where it is named. */
+export function listenConfig(
   config: Config,
   what: readonly Kind[],
   task: string | undefined,
   io: IoContext,
-): Tap[] {
+): Listener[] {
   if (task !== undefined && !Object.hasOwn(config.tasks, task))
     throw new SluiceError(
       'USAGE',
       `there is no task ${task}; there are ${Object.keys(config.tasks).join(', ')}`,
     );
-  const taps = Object.keys(config.sinks).flatMap((sink) => tapSink(config, sink, what, task, io) ?? []);
-  if (taps.length === 0)
+  const all = Object.keys(config.sinks).flatMap((sink) => listenSink(config, sink, what, task, io) ?? []);
+  if (all.length === 0)
     throw new SluiceError('USAGE', 'the configuration has no MQTT or Kafka sink for this');
-  return taps;
+  return all;
 }
 
-function tapSink(
+function listenSink(
   config: Config,
   name: string,
   what: readonly Kind[],
   task: string | undefined,
   io: IoContext,
-): Tap | null {
+): Listener | null {
   const options = config.sinks[name];
   const tasks = (options.tasks ?? Object.keys(config.tasks)).filter(
     (own) => task === undefined || own === task,
@@ -74,20 +110,15 @@ function tapSink(
       places.set(topicOf(config, name, own, kind), { kind, site: config.site, task: own });
   const topics = [...places.keys()];
   if (topics.length === 0) return null;
-  const place = (topic: string): Place | null => places.get(topic) ?? null;
   if (options.type === 'mqtt') {
     const { url, version, user, password, tls, keepalive, connectTimeout, reconnect } = options;
     const connection = { url, version, user, password, tls, keepalive, connectTimeout, reconnect };
     const own = { topics, qos: 0, session: session(), sessionExpiry: 0, retryAfter: 1_000 } as const;
-    return { source: mqtt.source.open(`tap-${name}`, { ...connection, ...own, topics }, io), place };
+    const source = mqtt.source.open(`tap-${name}`, { ...connection, ...own }, io);
+    return listener(name, source, (topic) => places.get(topic) ?? null);
   }
   // The type of the configuration does not tell Kafka sinks apart; the schema did.
-  if ((options.type as string) === 'kafka') {
-    const given = options as unknown as KafkaSinkOptions;
-    const { brokers, clientId, tls, sasl, connectTimeout, requestTimeout } = given;
-    const own = kafka.source.options.parse({ brokers, topics, group: session(), fromBeginning: false });
-    const connection = { brokers, clientId, tls, sasl, connectTimeout, requestTimeout };
-    return { source: kafka.source.open(`tap-${name}`, { ...own, ...connection }, io), place };
-  }
+  if ((options.type as string) === 'kafka')
+    return new KafkaListener(name, options as unknown as KafkaSinkOptions, places, session, io);
   return null;
 }

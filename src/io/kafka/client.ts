@@ -138,6 +138,17 @@ function codeOf(name: string, type: string, code: string): ErrorCode | null {
   return null;
 }
 
+/**
+ * The same for a publish. A topic that this user may not write to is refused, the connection stands: trying again
+ * would only hold up the messages to other topics.
+ */
+export function fromPublish(error: unknown): SluiceError {
+  const known = fromKafka(error, 'PUBLISH_FAILED');
+  if (error === known) return known;
+  const about = chain(error).some(({ type }) => type === 'TOPIC_AUTHORIZATION_FAILED');
+  return about ? new SluiceError('BROKER_REFUSED', known.message, { cause: error }) : known;
+}
+
 /** What kafkajs threw as one of our errors; `fallback` where it is none of the known kinds. */
 export function fromKafka(error: unknown, fallback: ErrorCode): SluiceError {
   const own = ours(error);

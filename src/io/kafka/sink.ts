@@ -12,7 +12,7 @@ import type { Producer, ProducerBatch } from 'kafkajs';
 import type { Health, IoContext, Outgoing, Sink } from '../../contract.ts';
 import { type ErrorCode, SluiceError } from '../../errors.ts';
 import { Certificates } from './certificates.ts';
-import { fromKafka, KafkaClient } from './client.ts';
+import { fromKafka, fromPublish, KafkaClient } from './client.ts';
 import { compressions } from './compression.ts';
 import type { KafkaSinkOptions } from './options.ts';
 import {
@@ -148,7 +148,7 @@ export class KafkaSink implements Sink {
       }
       return null;
     } catch (error) {
-      return fromKafka(error, 'PUBLISH_FAILED');
+      return fromPublish(error);
     }
   }
 
@@ -182,7 +182,7 @@ export class KafkaSink implements Sink {
       void this.#discard();
       this.#keep();
       this.#known.clear();
-      return fromKafka(error, 'PUBLISH_FAILED');
+      return fromPublish(error);
     }
   }
 

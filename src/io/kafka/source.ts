@@ -21,11 +21,15 @@ import type { KafkaSourceOptions } from './options.ts';
 import { createMissing, pinNewest } from './topics.ts';
 import { Watermark } from './watermark.ts';
 
+type Batch = EachBatchPayload['batch'];
+
 const CHUNK = 256;
 const CHECK_EVERY_MS = 1_000;
 const BACKOFF_MS = { first: 250, most: 10_000 };
 /** A partition is not read further than this beyond its first unsettled message, or the ring would grow for ever. */
 const MAX_SPAN = 1 << 20;
+/** Batches in a row that begin behind a message sought for its retry: after so many it is gone from the log. */
+const MISSED = 5;
 
 export class KafkaSource implements Source {
   readonly name: string;
@@ -38,6 +42,7 @@ export class KafkaSource implements Source {
   readonly #marks = new Map<string, Watermark>();
   readonly #commits: Commits;
   readonly #closing = new AbortController();
+  readonly #missed = new Map<Watermark, number>();
   #membership: Membership | null = null;
   #supervision: Promise<void> | null = null;
   #reason = 'not started';
@@ -194,7 +199,7 @@ export class KafkaSource implements Source {
         this.#marks.set(key, mark);
         // What was committed may not have arrived: say it again.
         mark.committed = -1;
-        if (mark.next >= 0) this.#seek(membership, mark);
+        if (mark.next >= 0) this.#seekOn(membership, mark);
       }
     }
     for (const mark of before.values()) mark.lost = true;
@@ -203,11 +208,15 @@ export class KafkaSource implements Source {
     this.#commits.schedule();
   }
 
-  #seek(membership: Membership, mark: Watermark): void {
+  /** To the first message to be retried, or to what comes next. */
+  #seekOn(membership: Membership, mark: Watermark): void {
     const retry = mark.firstRetry();
-    mark.rereading = retry >= 0;
-    const offset = String(retry >= 0 ? retry : mark.next);
-    membership.seek({ topic: mark.topic, partition: mark.partition, offset });
+    this.#seek(membership, mark, retry >= 0 ? retry : mark.next);
+  }
+
+  #seek(membership: Membership, mark: Watermark, offset: number): void {
+    mark.sought(offset);
+    membership.seek({ topic: mark.topic, partition: mark.partition, offset: String(offset) });
     // The consumer may be waiting for room with a batch that is now out of date.
     this.#intake.wakeWriter();
   }
@@ -215,11 +224,15 @@ export class KafkaSource implements Source {
   /** Hands one fetched batch over, waiting for room; the heartbeat goes on meanwhile. */
   async #take(payload: EachBatchPayload, membership: Membership): Promise<void> {
     const { batch } = payload;
-    const mark = this.#markFor(batch);
+    // It stood in kafkajs's queue while another partition waited for room, and a retry has sought since.
+    if (payload.isStale()) return;
+    const mark = this.#markFor(batch, membership);
     if (!mark) return;
+    const { seeks } = mark;
     const prefix = `${batch.topic}/${batch.partition}/`;
     let chunk: KafkaDelivery[] = [];
     let last = '';
+    let position = mark.position;
     try {
       for (const raw of batch.messages) {
         const offset = Number(raw.offset);
@@ -234,34 +247,70 @@ export class KafkaSource implements Source {
           chunk.push(this.#intake.charge(mark, mark.admit(offset), message));
         }
         last = raw.offset;
+        position = offset + 1;
       }
-      mark.passed(Number(batch.lastOffset()) + 1);
+      position = Number(batch.lastOffset()) + 1;
+      mark.passed(position);
     } catch (error) {
       if (!isKafkaError(error)) this.#forget(mark);
       throw error;
     } finally {
       this.#intake.push(mark, chunk);
       // Also when left early: the consumer must go on behind what was taken, not read it again.
-      if (last !== '') payload.resolveOffset(last);
+      // After a seek it goes on there instead.
+      if (last !== '' && mark.seeks === seeks) {
+        payload.resolveOffset(last);
+        mark.position = position;
+      }
     }
   }
 
-  /** The watermark of a batch; a new one where the log was reset below what we had read (topic made anew, data lost). */
-  #markFor(batch: EachBatchPayload['batch']): Watermark | null {
-    const key = `${batch.topic}/${batch.partition}`;
-    const mark = this.#marks.get(key);
+  /** The watermark of a batch; null where the batch must be left. */
+  #markFor({ topic, partition, messages }: Batch, membership: Membership): Watermark | null {
+    const mark = this.#marks.get(`${topic}/${partition}`);
     if (!mark) return null;
-    const first = Number(batch.messages[0].offset);
-    if (first >= mark.next || mark.rereading) return mark;
+    const first = Number(messages[0].offset);
+    const kind = mark.judge(first);
+    if (kind === 'reset') return this.#restart(mark, first, membership);
+    if (kind === 'stale' && !this.#isGone(mark, first)) {
+      this.#seek(membership, mark, mark.position);
+      return null;
+    }
+    this.#missed.delete(mark);
+    return mark;
+  }
+
+  /** True when what is to be retried before `first` has left the log (retention, compaction); it is given up then. */
+  #isGone(mark: Watermark, first: number): boolean {
+    const missed = (this.#missed.get(mark) ?? 0) + 1;
+    this.#missed.set(mark, missed);
+    if (missed < MISSED) return false;
+    const where = `${mark.topic}/${mark.partition}, offsets ${mark.position} to ${first - 1}`;
+    const count = mark.giveUp(first);
+    const text = `${where}: ${count} messages to be retried are no longer in the log`;
+    this.#context.telemetry.error(new SluiceError('BROKER_REFUSED', text), { source: this.name });
+    this.#commits.schedule();
+    return true;
+  }
+
+  /**
+   * A batch from before what was read: the log was reset (topic made anew, data lost), or kafkajs went back. A new
+   * watermark, which begins no later than the first unfinished message: that would be repeated, never skipped.
+   */
+  #restart(mark: Watermark, first: number, membership: Membership): Watermark | null {
+    const unfinished = mark.offset;
     this.#forget(mark);
-    const fresh = new Watermark(batch.topic, batch.partition);
-    this.#marks.set(key, fresh);
-    return fresh;
+    const fresh = new Watermark(mark.topic, mark.partition);
+    this.#marks.set(`${mark.topic}/${mark.partition}`, fresh);
+    if (unfinished < 0 || unfinished >= first) return fresh;
+    this.#seek(membership, fresh, unfinished);
+    return null;
   }
 
   /** What was handed out of a partition is void; it is read again from the committed offset. */
   #forget(mark: Watermark): void {
     mark.lost = true;
+    this.#missed.delete(mark);
     this.#marks.delete(`${mark.topic}/${mark.partition}`);
     this.#intake.dropLost();
   }
@@ -277,7 +326,13 @@ export class KafkaSource implements Source {
     payload: EachBatchPayload,
     membership: Membership,
   ): Promise<boolean> {
-    const given = () => membership.over || mark.lost || payload.isStale() || this.#closing.signal.aborted;
+    const { seeks } = mark;
+    const given = () =>
+      membership.over ||
+      mark.lost ||
+      mark.seeks !== seeks ||
+      payload.isStale() ||
+      this.#closing.signal.aborted;
     while (!this.#roomFor(mark, bytes)) {
       if (given()) return false;
       await this.#intake.room(membership.heartbeatInterval);
@@ -298,7 +353,7 @@ export class KafkaSource implements Source {
     mark.retryTimer = true;
     void this.#context.clock.sleep(mark.backOff(), this.#closing.signal).then(() => {
       mark.retryTimer = false;
-      if (!mark.lost && this.#membership) this.#seek(this.#membership, mark);
+      if (!mark.lost && this.#membership) this.#seekOn(this.#membership, mark);
     });
   }
 }

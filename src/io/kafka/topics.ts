@@ -3,7 +3,9 @@
  * group begins. What the broker does not allow is left: reading or publishing then says what is wrong.
  */
 import type { Admin, Kafka } from 'kafkajs';
-import { fromKafka } from './client.ts';
+import { Certificates } from './certificates.ts';
+import { fromKafka, KafkaClient } from './client.ts';
+import type { ConnectionOptions } from './options.ts';
 
 async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise<T>): Promise<T> {
   const admin = kafka.admin();
@@ -12,6 +14,17 @@ async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise<T>): P
     return await work(admin);
   } finally {
     await admin.disconnect().catch(() => undefined);
+  }
+}
+
+/** The names of all topics that this user may see. Throws BROKER_UNREACHABLE, BROKER_AUTH. */
+export async function listTopics(options: ConnectionOptions, site: string): Promise<Set<string>> {
+  const certificates = options.tls === false ? null : new Certificates(options.tls);
+  const client = new KafkaClient(options, site, certificates, () => undefined);
+  try {
+    return new Set(await withAdmin(client.kafka, (admin) => admin.listTopics()));
+  } catch (error) {
+    throw fromKafka(error, 'BROKER_UNREACHABLE');
   }
 }
 
@@ -31,6 +44,11 @@ export async function createMissing(kafka: Kafka, topics: readonly string[]): Pr
   }
 }
 
+interface Ends {
+  readonly topic: string;
+  readonly partitions: readonly { readonly partition: number; readonly offset: string }[];
+}
+
 /**
  * Commits the end of each partition for a group that has no position yet. Only then "start at the newest" means
  * the moment of the first start: kafkajs would look for the end again at each join before the first commit, and
@@ -38,16 +56,52 @@ export async function createMissing(kafka: Kafka, topics: readonly string[]): Pr
  */
 export async function pinNewest(kafka: Kafka, group: string, topics: readonly string[]): Promise<void> {
   try {
-    await withAdmin(kafka, async (admin) => {
+    const ends = await withAdmin(kafka, async (admin) => {
       const committed = await admin.fetchOffsets({ groupId: group, topics: [...topics] });
-      for (const { topic, partitions } of committed) {
-        if (partitions.some(({ offset }) => offset !== '-1')) continue;
-        const ends = await admin.fetchTopicOffsets(topic);
-        const pinned = ends.map(({ partition, high }) => ({ partition, offset: high }));
-        await admin.setOffsets({ groupId: group, topic, partitions: pinned });
-      }
+      const fresh = committed.filter(({ partitions }) => partitions.every(({ offset }) => offset === '-1'));
+      return Promise.all(fresh.map(({ topic }) => endsOf(admin, topic)));
     });
+    if (ends.length > 0) await commitAs(kafka, group, ends);
   } catch (error) {
     throw fromKafka(error, 'BROKER_UNREACHABLE');
+  }
+}
+
+async function endsOf(admin: Admin, topic: string): Promise<Ends> {
+  const ends = await admin.fetchTopicOffsets(topic);
+  return { topic, partitions: ends.map(({ partition, high }) => ({ partition, offset: high })) };
+}
+
+/** How long the broker may hold the fetches of a member that is there to commit only. */
+const FETCH_WAIT_MS = 50;
+
+/**
+ * Joins the group once and commits for all topics. Not `admin.setOffsets`: it joins once a topic, and each time waits
+ * for a fetch, which an idle topic answers after 5 s.
+ */
+async function commitAs(kafka: Kafka, group: string, ends: readonly Ends[]): Promise<void> {
+  const consumer = kafka.consumer({
+    groupId: group,
+    allowAutoTopicCreation: false,
+    maxWaitTimeInMs: FETCH_WAIT_MS,
+    maxBytes: 1,
+    retry: { retries: 4, restartOnFailure: async () => false },
+  });
+  try {
+    await consumer.connect();
+    await consumer.subscribe({ topics: ends.map(({ topic }) => topic), fromBeginning: true });
+    const joined = new Promise<void>((resolve, reject) => {
+      consumer.on(consumer.events.GROUP_JOIN, () => resolve());
+      consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
+    });
+    joined.catch(() => undefined);
+    // What is fetched meanwhile is neither resolved nor committed: its reader gets it.
+    await consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: async () => undefined });
+    await joined;
+    await consumer.commitOffsets(
+      ends.flatMap(({ topic, partitions }) => partitions.map((each) => ({ topic, ...each }))),
+    );
+  } finally {
+    await consumer.disconnect().catch(() => undefined);
   }
 }

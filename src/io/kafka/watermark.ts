@@ -2,6 +2,7 @@
  * What of one partition has been handed out and what of that is settled: the offset that may be committed is
  * the first one not yet settled as done, never beyond a hole. A message to be retried stays in its place and
  * is found again when the partition is read back, so only it is delivered twice, not all that came after it.
+ * It also knows where the partition is read on, and so which fetched batches are out of date.
  * Entries live in a ring, nine bytes each; no allocation per message.
  */
 import type { Outcome } from '../../contract.ts';
@@ -13,13 +14,18 @@ const FIRST_CAPACITY = 1_024;
 const FIRST_RETRY_MS = 100;
 const MOST_RETRY_MS = 30_000;
 
+/** What a fetched batch is: what is to be read now, fetched before a later seek, or from before what was read. */
+export type BatchKind = 'expected' | 'stale' | 'reset';
+
 export class Watermark {
   readonly topic: string;
   readonly partition: number;
   /** Set when the partition went to another member: settling then changes nothing. */
   lost = false;
-  /** True between seeking back for retries and having read up to `next` again. */
-  rereading = false;
+  /** Where the consumer reads on: the offset sought last, or the one behind what was taken since. -1 for unknown. */
+  position = -1;
+  /** Counts the seeks: what was begun before one must not move the position any more. */
+  seeks = 0;
   /** The last offset that a commit confirmed, -1 for none known. */
   committed = -1;
   /** The offset after the last one handed out, -1 while nothing was. */
@@ -59,7 +65,6 @@ export class Watermark {
    */
   admit(offset: number): number {
     if (offset < this.next) return this.#revive(offset);
-    this.rereading = false;
     if (this.span === this.#offsets.length) this.#grow();
     const entry = this.#tail++;
     this.#offsets[entry & this.#mask] = offset;
@@ -89,13 +94,44 @@ export class Watermark {
     this.#states[place] = DONE;
     this.retryDelay = FIRST_RETRY_MS;
     if (entry !== this.#head) return false;
-    while (this.#head < this.#tail && this.#states[this.#head & this.#mask] === DONE) this.#head++;
+    this.#advance();
     return true;
   }
 
-  /** The lowest offset that waits for a second delivery, -1 for none. */
-  firstRetry(): number {
-    for (let entry = this.#head; entry < this.#tail; entry++)
+  /** The consumer is sent to `offset`; batches that were fetched before are out of date. */
+  sought(offset: number): void {
+    this.position = offset;
+    this.seeks += 1;
+  }
+
+  /**
+   * What a batch that begins with `first` is. Gaps are usual (control records, compaction), but not over a message
+   * that is being read back for its retry: such a batch was fetched before the seek.
+   */
+  judge(first: number): BatchKind {
+    if (this.position < 0 || first === this.position) return 'expected';
+    if (first < this.position) return 'reset';
+    const retry = this.firstRetry(this.position);
+    return retry >= 0 && retry < first ? 'stale' : 'expected';
+  }
+
+  /** The log no longer has what waits for its retry from `position` to `end`: it counts as done. Returns how many. */
+  giveUp(end: number): number {
+    let count = 0;
+    for (let entry = this.#from(this.position); entry < this.#tail; entry++) {
+      const place = entry & this.#mask;
+      if (this.#offsets[place] >= end) break;
+      if (this.#states[place] !== RETRY) continue;
+      this.#states[place] = DONE;
+      count += 1;
+    }
+    this.#advance();
+    return count;
+  }
+
+  /** The lowest offset, of `from` on, that waits for a second delivery; -1 for none. */
+  firstRetry(from = 0): number {
+    for (let entry = this.#from(from); entry < this.#tail; entry++)
       if (this.#states[entry & this.#mask] === RETRY) return this.#offsets[entry & this.#mask];
     return -1;
   }
@@ -105,6 +141,10 @@ export class Watermark {
     const delay = this.retryDelay;
     this.retryDelay = Math.min(delay * 2, MOST_RETRY_MS);
     return delay * (0.75 + Math.random() / 2);
+  }
+
+  #advance(): void {
+    while (this.#head < this.#tail && this.#states[this.#head & this.#mask] === DONE) this.#head++;
   }
 
   #revive(offset: number): number {
@@ -119,18 +159,21 @@ export class Watermark {
     return entry === -1 ? DONE : this.#states[entry & this.#mask];
   }
 
-  /** Binary search: offsets rise with the entry number. */
   #find(offset: number): number {
+    const entry = this.#from(offset);
+    return entry < this.#tail && this.#offsets[entry & this.#mask] === offset ? entry : -1;
+  }
+
+  /** The first entry whose offset is not below this one. Binary search: offsets rise with the entry number. */
+  #from(offset: number): number {
     let low = this.#head;
-    let high = this.#tail - 1;
-    while (low <= high) {
+    let high = this.#tail;
+    while (low < high) {
       const middle = Math.floor((low + high) / 2);
-      const found = this.#offsets[middle & this.#mask];
-      if (found === offset) return middle;
-      if (found < offset) low = middle + 1;
-      else high = middle - 1;
+      if (this.#offsets[middle & this.#mask] < offset) low = middle + 1;
+      else high = middle;
     }
-    return -1;
+    return low;
   }
 
   #grow(): void {

@@ -37,13 +37,15 @@ export function hasReasonCode(error: Error): boolean {
   return typeof (error as { code?: unknown }).code === 'number';
 }
 
-/** Why the broker did not take a message, by the reason code of its PUBACK or PUBREC (MQTT 5, 3.4.2.1). */
+/**
+ * Why the broker did not take a message, by the reason code of its PUBACK or PUBREC (MQTT 5, 3.4.2.1). "Not
+ * authorized" (0x87) is about this topic, the connection stands: trying again would only hold up the others.
+ */
 export function publishFailure(error: Error, topic: string, url: string): SluiceError {
   const { code } = error as { code?: unknown };
   const text = `${hostOf(url)}, topic ${topic}: ${error.message}`;
-  if (code === 0x87) return new SluiceError('BROKER_AUTH', text, { cause: error });
   if (code === 0x95) return new SluiceError('MESSAGE_TOO_LARGE', text, { cause: error });
-  if (code === 0x90 || code === 0x99 || code === 0x9a || code === 0x9b)
+  if (code === 0x87 || code === 0x90 || code === 0x99 || code === 0x9a || code === 0x9b)
     return new SluiceError('BROKER_REFUSED', text, { cause: error });
   return new SluiceError('PUBLISH_FAILED', text, { cause: error });
 }

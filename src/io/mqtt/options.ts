@@ -125,7 +125,7 @@ export const sinkOptions = z.strictObject({
     .max(65_000)
     .optional()
     .describe(
-      'Client id; the feedback of this broker is read as <session>-feedback. Default: sluice-<site>-<sink>, with a random end where there is no will.',
+      'Client id; feedback is read as <session>-<sink>-<task>-feedback. Default: sluice-<site>-<sink>, with a random end where there is no will.',
     ),
   sessionExpiry: duration
     .default(7 * 86_400_000)

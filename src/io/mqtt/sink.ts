@@ -14,6 +14,7 @@ import type { Health, IoContext, Outgoing, Sink } from '../../contract.ts';
 import { SluiceError } from '../../errors.ts';
 import { Certificates } from '../tls.ts';
 import { hasReasonCode, hostOf, publishFailure } from './failure.ts';
+import { clientIdOf } from './ids.ts';
 import { Link } from './link.ts';
 import type { MqttSinkOptions } from './options.ts';
 import { propertiesOf } from './properties.ts';
@@ -24,6 +25,8 @@ const SOCKET_BYTES = 1024 * 1024;
 const IN_FLIGHT_BYTES = 16 * 1024 * 1024;
 /** Fixed header, topic length, packet id, properties: what a message needs besides its contents. */
 const PACKET_OVERHEAD = 32;
+
+type Announcement = NonNullable<MqttSinkOptions['birth']>;
 
 /** One `publish` call. */
 interface Job {
@@ -73,7 +76,7 @@ export class MqttSink implements Sink {
     this.#options = options;
     this.#context = context;
     this.#maxBytes = options.maxMessageSize;
-    this.#clientId = options.session ?? clientIdOf(name, context.site, options.will !== undefined);
+    this.#clientId = sinkIdOf(context.site, name, options);
     if (options.tls) this.#certificates = new Certificates(name, options.tls, context, () => this.#renew());
     this.#link = new Link(options, context.clock, {
       settings: () => this.#settings(),
@@ -134,7 +137,7 @@ export class MqttSink implements Sink {
   async #connected(client: MqttClient, connack: IConnackPacket, url: string): Promise<void> {
     const { birth, maxInFlight, maxMessageSize } = this.#options;
     const { receiveMaximum = 65_535, maximumPacketSize = maxMessageSize } = connack.properties ?? {};
-    if (birth) await client.publishAsync(birth.topic, birth.payload, { qos: 1, retain: birth.retain });
+    if (birth) await this.#announce(client, birth, url);
     this.#maxBytes = Math.min(maxMessageSize, maximumPacketSize);
     const window = Math.min(maxInFlight, receiveMaximum);
     this.#connection = { client, url, window, inFlight: 0, inFlightBytes: 0 };
@@ -142,6 +145,16 @@ export class MqttSink implements Sink {
     this.#progressAt = this.#context.clock.now();
     this.#context.telemetry.count('sink_connected', { sink: this.name }, 1, { broker: hostOf(url) });
     this.#pump();
+  }
+
+  /** A broker that refuses this one topic may well take the others. */
+  async #announce(client: MqttClient, birth: Announcement, url: string): Promise<void> {
+    try {
+      await client.publishAsync(birth.topic, birth.payload, { qos: 1, retain: birth.retain });
+    } catch (error) {
+      if (!(error instanceof Error) || !hasReasonCode(error)) throw error;
+      this.#context.telemetry.error(publishFailure(error, birth.topic, url), { sink: this.name });
+    }
   }
 
   #lost(reason: SluiceError, wasUp: boolean): void {
@@ -258,8 +271,9 @@ export class MqttSink implements Sink {
 }
 
 /** With a will it must be stable: the broker then ends the dead predecessor, whose will comes first. */
-function clientIdOf(name: string, site: string, stable: boolean): string {
-  return `sluice-${site}-${name}${stable ? '' : `-${randomUUID().slice(0, 8)}`}`;
+function sinkIdOf(site: string, name: string, { session, will }: MqttSinkOptions): string {
+  const id = clientIdOf(site, name, session);
+  return session !== undefined || will ? id : `${id}-${randomUUID().slice(0, 8)}`;
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

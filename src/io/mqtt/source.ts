@@ -17,6 +17,7 @@ import { HeldAcks } from './acks.ts';
 import { Credit } from './credit.ts';
 import { MqttDelivery } from './delivery.ts';
 import { connectionFailure, hostOf } from './failure.ts';
+import { clientIdOf } from './ids.ts';
 import { Link } from './link.ts';
 import type { MqttSourceOptions } from './options.ts';
 import { headersOf } from './properties.ts';
@@ -63,7 +64,7 @@ export class MqttSource implements Source {
     this.name = name;
     this.#options = options;
     this.#context = context;
-    this.#clientId = options.session ?? `sluice-${context.site}-${name}`;
+    this.#clientId = clientIdOf(context.site, name, options.session);
     this.#credit = new Credit(context.maxInFlight, context.maxInFlightBytes);
     if (options.tls) this.#certificates = new Certificates(name, options.tls, context, () => this.#renew());
     this.#link = new Link(options, context.clock, {
