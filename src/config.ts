@@ -70,7 +70,7 @@ function readText(path: string): string {
   }
 }
 
-/** JSON Schema 2020-12 of what a user writes. */
+/** JSON Schema 2020-12 of the values a user writes; for editors add `withReferences`. */
 export function configJsonSchema(): Record<string, unknown> {
   const schema = z.toJSONSchema(configSchema, {
     target: 'draft-2020-12',

@@ -338,9 +338,12 @@ export interface Snapshot {
 export interface Snapshots {
   /** One transaction. Keeps a few older ones, geometrically spaced, so that recent labels can be taken back. */
   save(snapshot: Snapshot): Promise<void>;
-  /** The newest with journal <= atMost (default: the newest of all); null where there is none. */
+  /** The newest on disk with journal <= atMost (default: the newest of all); null where there is none. */
   newest(task: string, atMost?: number): Snapshot | null;
-  /** Removes those with journal > seq. */
+  /**
+   * Removes those with journal > seq, one whose save is under way too; they are not found from the call on. Rejects
+   * with FEEDBACK_TOO_OLD, removing nothing, where seq is before `oldest`: what was pruned lies in them alone.
+   */
   dropAfter(task: string, seq: number): Promise<void>;
   /** The journal position of the oldest kept snapshot: labels at or before it cannot be taken back. 0 where the journal is whole. */
   oldest(task: string): number;
@@ -351,6 +354,15 @@ export interface WaitingFeedback {
   put(task: string, names: readonly string[], feedback: string, at: number): Promise<void>;
   /** All that waits under any of the names; cheap when nothing waits. It stays until it is removed, once its label is durable. */
   find(task: string, names: readonly string[]): { readonly key: string; readonly feedback: string }[];
+  /**
+   * A page of what waits for a task, in order of arrival, after the key `after` (default: from the start), those
+   * under way to disk included. Fewer than `limit` only at the end; keys may be removed between two pages.
+   */
+  entries(
+    task: string,
+    limit: number,
+    after?: string,
+  ): { readonly key: string; readonly names: readonly string[]; readonly feedback: string }[];
   remove(keys: readonly string[]): Promise<void>;
   /** Removes what is older than `before`; resolves to how many by task. */
   expire(before: number): Promise<ReadonlyMap<string, number>>;
@@ -361,13 +373,17 @@ export interface WaitingFeedback {
 export interface Outbox {
   /** Durable when it resolves. Rejects with STORE_FULL where `whenFull` is block. */
   append(sink: string, messages: readonly Outgoing[]): Promise<void>;
-  /** The oldest, at most so many and so large (at least one, if any); `through` names the last for `remove`. */
+  /**
+   * The oldest that are on disk, at most so many and so large (at least one, if any); `through` names the last for
+   * `remove`. It may be empty while `size` is not: who waits for more waits for an `append` to resolve.
+   */
   peek(
     sink: string,
     maxMessages: number,
     maxBytes: number,
   ): { readonly messages: Outgoing[]; readonly through: number };
   remove(sink: string, through: number): Promise<void>;
+  /** Everything that waits, counted from the call of `append`: what is still on its way to disk too. */
   size(sink: string): { readonly messages: number; readonly bytes: number };
 }
 

@@ -73,6 +73,7 @@ export const errorTable = {
     false,
     1,
   ),
+  DEAD_UNKNOWN: row('`sluice dead list` names the dead letters that are kept.'),
   DEAD_LOCKED: row(
     'Name the configuration whose `privacy.key` the dead letter was encrypted under, with -c FILE.',
   ),
@@ -94,7 +95,7 @@ export const errorTable = {
   MODEL_CLOSED: row('The model was closed while it was used.'),
   MODEL_MEMORY: row('There is not enough memory for the model; choose fewer dimensions.'),
   // feedback
-  FEEDBACK_INVALID: row('The feedback is not understood; see interface docs for its fields.'),
+  FEEDBACK_INVALID: row('The feedback is not understood; docs/payloads.md names its fields.'),
   FEEDBACK_LABEL: row('The label is not one of the labels of the task.'),
   FEEDBACK_TOO_OLD: row(
     'The label to take back is older than the oldest kept snapshot and cannot be undone.',

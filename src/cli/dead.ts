@@ -11,7 +11,7 @@ import type { DeadLetter, DeadLetters } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { openDeadLetters } from './dead-store.ts';
 import { preview, safeText } from './preview.ts';
-import { collect, type DefineVerb, print, printJson, type Terminal } from './terminal.ts';
+import { collectSetting, type DefineVerb, print, printJson, type Terminal } from './terminal.ts';
 
 interface Where {
   readonly config?: string;
@@ -73,7 +73,7 @@ function where(command: Command, name: string, summary: string): Command {
     .command(name)
     .description(summary)
     .option('-c, --config <file>', 'configuration file (YAML); its store is opened')
-    .option('--set <path=value>', 'override one option of it (repeatable)', collect, [])
+    .option('--set <path=value>', 'override one option of it (repeatable)', collectSetting, [])
     .option('--store <folder>', 'the folder of the store, instead of a configuration');
 }
 
@@ -130,8 +130,8 @@ function show(id: string, options: ShowOptions, terminal: Terminal): Promise<voi
     const letter = letters.get(id);
     if (!letter)
       throw new SluiceError(
-        'INPUT_NOT_FOUND',
-        `there is no dead letter ${id}; \`sluice dead list\` names them`,
+        'DEAD_UNKNOWN',
+        `there is no dead letter ${id}: never was, was replayed, dropped or outlived its time`,
       );
     const { original } = letter;
     if (options.raw !== undefined) return writeRaw(options.raw, original.payload, terminal);

@@ -6,7 +6,7 @@ import { hideSecrets, loadConfig } from '../config.ts';
 import { examineBrokers } from './doctor/brokers.ts';
 import { examineMachine, type Finding } from './doctor/machine.ts';
 import { examineStore } from './doctor/store.ts';
-import { collect, type DefineVerb, print, printJson, type Terminal } from './terminal.ts';
+import { collectSetting, type DefineVerb, print, printJson, type Terminal } from './terminal.ts';
 import { version } from './version.ts';
 
 interface DoctorOptions {
@@ -21,7 +21,7 @@ export const define: DefineVerb = (command, terminal) => {
       '-c, --config <file>',
       'configuration file: its brokers, certificates and store are looked at too',
     )
-    .option('--set <path=value>', 'override one option of it (repeatable)', collect, [])
+    .option('--set <path=value>', 'override one option of it (repeatable)', collectSetting, [])
     .option('--json [file]', 'the result as JSON (secrets hidden), to standard output or a file')
     .addHelpText('after', '\nBrokers are connected to but not logged in to; nothing is changed anywhere.')
     .action((options: DoctorOptions) => doctor(options, terminal));

@@ -18,11 +18,13 @@ import { reportLines } from '../task/report.ts';
 import { openTask, type Task, type TaskSpec } from '../task/task.ts';
 import {
   adjust,
+  checkLag,
   DEFAULT_FRACTION,
   type Given,
   oneOf,
   parseInput,
   parseProtocol,
+  threadsOf,
   usage,
   whole,
 } from './evaluate/asked.ts';
@@ -91,6 +93,7 @@ interface Plan {
   /** Messages of --input. */
   readonly total: number;
   readonly leftOut: readonly LeftOut[];
+  readonly kind: 'mail' | 'reading';
 }
 
 async function plan(
@@ -113,7 +116,7 @@ async function plan(
     throw usage(`task ${name} reads mail, the input is a table: --text names the column with the text`);
   if (spec.decode.kind !== 'mime' && tested.kind === 'mail')
     throw usage(`task ${name} reads sensor readings, the input is mail`);
-  return { task: open(adjust(spec, given), given), total: tested.messages, leftOut };
+  return { task: open(adjust(spec, given), given), total: tested.messages, leftOut, kind: tested.kind };
 }
 
 function chooseTask(
@@ -153,8 +156,9 @@ async function run(name: string, given: Given, terminal: Terminal): Promise<void
   const feedback: Feedback = parseFeedback(given.feedback);
   const seed = whole('--seed', given.seed);
   const backend = oneOf('--backend', given.backend, ['auto', 'cpu', 'cuda']);
-  const threads = given.threads === undefined ? undefined : whole('--threads', given.threads);
-  const { task, total, leftOut } = await plan(name, given, input, seed);
+  const threads = given.threads === undefined ? undefined : threadsOf(given.threads);
+  const { task, total, leftOut, kind } = await plan(name, given, input, seed);
+  checkLag(given, feedback, kind);
   for (const { column, reason } of leftOut)
     terminal.stderr.write(`column ${column} is left out: it ${reason}\n`);
   const progress = new Progress(terminal, total);

@@ -59,13 +59,22 @@ export async function runCli(argv: readonly string[], terminal: Terminal): Promi
       program.outputHelp({ error: true });
       return 2;
     }
-    await program.parseAsync([...argv], { from: 'user' });
+    // commander would answer `bogus --help` with the help of all.
+    const verb = namedVerb(argv);
+    const unknown = verb !== undefined && verb !== 'help' && !Object.hasOwn(verbs, verb);
+    await program.parseAsync(unknown ? [verb] : [...argv], { from: 'user' });
     return terminal.exitCode;
   } catch (error) {
     // commander has said already what was wrong, and where help was asked for its code is 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     return showFailure(asSluiceError(error), terminal);
   }
+}
+
+/** The verb of a command line; `sluice help VERB` names one too. */
+function namedVerb(argv: readonly string[]): string | undefined {
+  const words = argv.filter((argument) => !argument.startsWith('-'));
+  return words[0] === 'help' ? words[1] : words[0];
 }
 
 /** The program with every verb named, and the one that `argv` uses defined. */
@@ -76,9 +85,7 @@ async function build(argv: readonly string[], terminal: Terminal): Promise<Comma
     .helpOption('-h, --help', 'print help')
     .showSuggestionAfterError()
     .configureHelp(HELP);
-  // `sluice help VERB` names a verb that must be defined too.
-  const words = argv.filter((argument) => !argument.startsWith('-'));
-  const named = words[0] === 'help' ? words[1] : words[0];
+  const named = namedVerb(argv);
   for (const [name, verb] of Object.entries(verbs)) {
     const command = program.command(name).description(verb.summary);
     command.helpGroup(verb.later ? NOT_YET : 'Verbs:');
@@ -106,6 +113,7 @@ function defineLater(command: Command, what: string, terminal: Terminal): void {
   command
     .argument('[args...]')
     .allowUnknownOption()
+    .addHelpText('before', `not yet: comes with ${what}\n`)
     .action(() => {
       terminal.stderr.write(`sluice: ${command.name()}: not yet: comes with ${what}\n`);
       terminal.exitCode = 2;

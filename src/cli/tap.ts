@@ -12,8 +12,9 @@ import { Telemetry } from '../telemetry.ts';
 import { duration } from '../units.ts';
 import { type Happening, type Kind, kinds, maskData, readHappenings } from './tap/happening.ts';
 import { lineOf } from './tap/lines.ts';
-import { type Hear, type Listener, listenConfig, listenUrl } from './tap/listen.ts';
-import { collect, type DefineVerb, type Terminal } from './terminal.ts';
+import { listenConfig, listenUrl } from './tap/listen.ts';
+import type { Hear, Listener } from './tap/listener.ts';
+import { collectSetting, type DefineVerb, type Terminal } from './terminal.ts';
 
 interface TapOptions {
   readonly config?: string;
@@ -31,7 +32,7 @@ interface TapOptions {
 export const define: DefineVerb = (command, terminal) => {
   command
     .option('-c, --config <file>', 'listen on the brokers of this configuration')
-    .option('--set <path=value>', 'override one option of it (repeatable)', collect, [])
+    .option('--set <path=value>', 'override one option of it (repeatable)', collectSetting, [])
     .option('--url <url>', 'or listen on this MQTT broker, for every site')
     .option('--mqtt-version <n>', 'with --url: 5, or 4 for MQTT 3.1.1', '5')
     .option('--task <name>', 'only this task')
@@ -67,17 +68,19 @@ async function tap(options: TapOptions, terminal: Terminal): Promise<void> {
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   terminal.stdout.on('error', closed);
   const tell = (text: string): void => void terminal.stderr.write(`sluice: tap: ${text}\n`);
+  let reading: Promise<unknown> = Promise.resolve();
   try {
     const write = writer(options, show, terminal, stop, limit);
     const hear: Hear = async (message, place) => {
       for (const happening of readHappenings(message, place)) await write(happening);
     };
-    const reading = Promise.all(listeners.map((one) => one.run(hear, tell, stop.signal)));
+    reading = Promise.all(listeners.map((one) => one.run(hear, tell, stop.signal)));
     await Promise.race([connected(listeners, tell, stop.signal), reading]);
     if (time !== null) void systemClock.sleep(time, stop.signal).then(() => stop.abort());
     await reading;
   } finally {
     stop.abort();
+    await reading.catch(() => undefined); // said already, or what ends this ends it too
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     terminal.stdout.off('error', closed);
   }

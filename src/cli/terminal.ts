@@ -5,6 +5,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { SluiceError } from '../errors.ts';
 
 export interface Terminal {
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
@@ -25,6 +26,12 @@ export type DefineVerb = (command: Command, terminal: Terminal) => void;
 /** Collects a repeatable option: `.option('--set <a.b=c>', '…', collect, [])`. */
 export const collect = (value: string, before: readonly string[]): string[] => [...before, value];
 
+/** The same for `--set PATH=VALUE`. Throws USAGE for what is none. */
+export function collectSetting(value: string, before: readonly string[]): string[] {
+  if (value.indexOf('=') > 0) return collect(value, before);
+  throw new SluiceError('USAGE', `--set ${value}: write PATH=VALUE, as in --set http.listen=127.0.0.1:9000`);
+}
+
 /** Adds `-c FILE` and `--set a.b=c`, the same for every verb that reads a configuration. */
 export function withConfig(command: Command): Command {
   return command
@@ -32,7 +39,7 @@ export function withConfig(command: Command): Command {
     .option(
       '--set <path=value>',
       'override one option, e.g. http.listen=127.0.0.1:9000 (repeatable)',
-      collect,
+      collectSetting,
       [],
     );
 }

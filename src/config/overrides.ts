@@ -129,7 +129,8 @@ function read(text: string, place: Place): Node | null {
   return fromPlain(document.toJS({ maxAliasCount: 0 }), place);
 }
 
-function fromPlain(value: unknown, place: Place): Node {
+/** A parsed value as a tree; every node stands at `place`. */
+export function fromPlain(value: unknown, place: Place): Node {
   if (Array.isArray(value))
     return { kind: 'list', place, items: value.map((item) => fromPlain(item, place)) };
   if (typeof value === 'object' && value !== null) {

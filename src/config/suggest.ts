@@ -9,14 +9,21 @@ const bare = (word: string): string => word.toLowerCase().replace(/[-_\s]/g, '')
 /** The allowed word nearest to `word`, if it is near enough to be meant. */
 export function nearest(word: string, allowed: readonly string[]): string | null {
   const wanted = bare(word);
-  const limit = Math.max(1, Math.floor(wanted.length / 3));
   let best: string | null = null;
-  let least = limit + 1;
+  let least = Number.POSITIVE_INFINITY;
   for (const candidate of allowed) {
-    const cost = distance(wanted, bare(candidate), least);
-    if (cost < least) [best, least] = [candidate, cost];
+    const known = bare(candidate);
+    const limit = slips(Math.max(wanted.length, known.length));
+    const cost = distance(wanted, known, limit + 1);
+    if (cost <= limit && cost < least) [best, least] = [candidate, cost];
   }
   return best;
+}
+
+/** Slips that a word of so many letters may hold: more, and it was meant as it stands (`offline` is not `online`). */
+function slips(letters: number): number {
+  if (letters < 3) return 0;
+  return letters < 8 ? 1 : Math.min(3, Math.floor(letters / 4));
 }
 
 /** ` Did you mean "x"?`, or nothing. */

@@ -51,9 +51,9 @@ export function cloudEventId(message: Message): string | null {
   return source && id ? `${source}/${id}` : null;
 }
 
-/** Subject and time of binary mode, '' where absent. */
-export function cloudEventContext(message: Message): { subject: string; time: string } {
-  return { subject: header(message, 'subject') ?? '', time: header(message, 'time') ?? '' };
+/** The time of binary mode, '' where absent. */
+export function cloudEventTime(message: Message): string {
+  return header(message, 'time') ?? '';
 }
 
 /** The identity of a whole message. */
@@ -64,13 +64,12 @@ export function identify(message: Message): Identity {
   return { id: `sha256:${digest(message).slice(0, 32)}`, weak: true };
 }
 
-/** The device of an event; `body` is the parsed reading, undefined for mail. `fallback` stands before key and topic. */
+/** The device of an event; `body` is the parsed reading, undefined for mail. */
 export function deviceOf(
   message: Message,
   options: DeviceOptions | undefined,
   body?: unknown,
   path?: readonly string[],
-  fallback = '',
 ): string {
   const name = path ? readPointer(body, path) : undefined;
   if (typeof name === 'string' && name !== '') return name.slice(0, MAX_NAME);
@@ -83,7 +82,6 @@ export function deviceOf(
     const level = message.topic.split('/').at(options.topicLevel);
     if (level) return level.slice(0, MAX_NAME);
   }
-  if (fallback !== '') return fallback.slice(0, MAX_NAME);
   return (message.key || message.topic).slice(0, MAX_NAME);
 }
 

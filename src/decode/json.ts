@@ -11,7 +11,7 @@ import type { Decoder, Event, Message } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { byteSize } from '../units.ts';
 import { asBuffer } from './charset.ts';
-import { cloudEventContext, deviceOf, deviceOptions, type Identity, identify } from './identity.ts';
+import { cloudEventTime, deviceOf, deviceOptions, type Identity, identify } from './identity.ts';
 import { compilePointer, pointerText, readPointer } from './pointer.ts';
 import { fieldsOptions, ReadingShape, timeOf } from './reading.ts';
 
@@ -50,8 +50,7 @@ export function openJson(options: JsonOptions): Decoder {
 interface Item {
   readonly data: unknown;
   readonly identity: Identity;
-  /** CloudEvents subject and time, '' and NaN where there are none. */
-  readonly subject: string;
+  /** The CloudEvents time, NaN where there is none. */
   readonly time: number;
 }
 
@@ -85,7 +84,7 @@ class JsonDecoder implements Decoder {
     return {
       id: item.identity.id,
       weak: item.identity.weak,
-      device: deviceOf(message, this.#options.device, item.data, this.#devicePath, item.subject),
+      device: deviceOf(message, this.#options.device, item.data, this.#devicePath),
       at: Number.isNaN(at) ? message.at : at,
       aliases: NO_ALIASES,
       body,
@@ -112,9 +111,16 @@ function parse(payload: Uint8Array, options: JsonOptions): unknown {
   try {
     return JSON.parse(asBuffer(payload).toString('utf8', bom ? 3 : 0));
   } catch (error) {
-    // The engine's text quotes the payload, which may be private: only the kind of failure is kept.
-    throw new SluiceError('DECODE_JSON', 'the payload is not valid JSON', { cause: error });
+    throw new SluiceError('DECODE_JSON', `the payload is not valid JSON${whereIn(error)}`, { cause: error });
   }
+}
+
+/** The engine's text quotes the payload, which may be private: only the place is kept, where it names one. */
+function whereIn(error: unknown): string {
+  const text = error instanceof Error ? error.message : '';
+  if (text.startsWith('Unexpected end')) return ': it ends too early';
+  const position = /at position (\d+)/.exec(text)?.[1];
+  return position === undefined ? '' : ` at character ${position}`;
 }
 
 /** Counts brackets outside of strings, before anything is built from them. */
@@ -141,8 +147,8 @@ function itemsOf(root: unknown, message: Message, limit: number): readonly Item[
     checkNumber(root.length, limit);
     return root.flatMap((event) => cloudEventItems(event, limit));
   }
-  const { subject, time } = cloudEventContext(message);
-  return numbered({ data: root, identity: identify(message), subject, time: timeOf(time) }, limit);
+  const time = timeOf(cloudEventTime(message));
+  return numbered({ data: root, identity: identify(message), time }, limit);
 }
 
 /** An item whose data is an array is several readings: their identity gets `#index` where there is more than one. */
@@ -169,7 +175,6 @@ interface CloudEvent {
   readonly specversion: string;
   readonly source: string;
   readonly id: string;
-  readonly subject?: unknown;
   readonly time?: unknown;
   readonly data?: unknown;
   readonly data_base64?: unknown;
@@ -190,7 +195,6 @@ function cloudEventItems(event: CloudEvent, limit: number): readonly Item[] {
   const item: Item = {
     data: dataOf(event),
     identity: { id: `${event.source}/${event.id}`, weak: false },
-    subject: typeof event.subject === 'string' ? event.subject : '',
     time: timeOf(event.time),
   };
   return numbered(item, limit);
@@ -205,6 +209,8 @@ function dataOf(event: CloudEvent): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch (error) {
-    throw new SluiceError('DECODE_JSON', 'the data of the CloudEvent is not JSON', { cause: error });
+    throw new SluiceError('DECODE_JSON', `the data of the CloudEvent is not JSON${whereIn(error)}`, {
+      cause: error,
+    });
   }
 }

@@ -95,8 +95,7 @@ export class ReadingShape {
       if (categories[i] !== null || !Number.isNaN(values[i])) found = true;
       else if (field.required) throw missing(field, raw, place);
     }
-    if (!found)
-      throw new SluiceError('DECODE_SHAPE', `reading${place} has no valid value of any declared field`);
+    if (!found) throw nothing(fields[0], readPointer(root, fields[0].path), place);
     return { kind: 'reading', values, categories };
   }
 }
@@ -104,8 +103,23 @@ export class ReadingShape {
 function missing(field: Field, raw: unknown, place: string): SluiceError {
   if (raw === undefined || raw === null)
     return new SluiceError('DECODE_SHAPE', `reading${place} lacks the required field ${field.name}`);
-  const what = Array.isArray(raw) ? 'array' : typeof raw;
-  return new SluiceError('DECODE_TYPE', `reading${place}: ${field.name} is no valid ${field.type} (${what})`);
+  return new SluiceError('DECODE_TYPE', `reading${place}: ${field.name} is ${why(field, raw)}`);
+}
+
+function nothing(first: Field, raw: unknown, place: string): SluiceError {
+  const what = `no valid value of any declared field; the first, ${first.name}, is ${why(first, raw)}`;
+  return new SluiceError('DECODE_SHAPE', `reading${place} has ${what}`);
+}
+
+/** What is wrong with a value, without the value: it may be private. */
+function why({ type, low, high, categories }: Field, raw: unknown): string {
+  if (raw === undefined) return 'missing';
+  const given = raw === null ? 'null' : Array.isArray(raw) ? 'array' : typeof raw;
+  if (type === 'category' && categories !== null && given !== 'object' && given !== 'array')
+    return 'not one of its categories';
+  if (type !== 'number') return `not a valid ${type} (${given})`;
+  if (typeof raw !== 'number') return `not a number (${given})`;
+  return Number.isFinite(raw) ? `out of range ${low}..${high}` : 'not a finite number';
 }
 
 /** NaN where missing. */

@@ -14,7 +14,7 @@
  * Lengths are in UTF-16 units of the decoded text. Little-endian.
  */
 import { crc32 } from 'node:zlib';
-import type { Event, JoinBatch, JoinedRow } from '../contract.ts';
+import type { Event, JoinBatch, JoinedRow, Rows } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 
 const FORMAT = 1;
@@ -137,6 +137,23 @@ function encodeCells(chunk: Buffer, start: number, batch: JoinBatch, from: numbe
   new Int32Array(chunk.buffer, chunk.byteOffset + at, count).set(batch.predicted.subarray(from, to));
 }
 
+/** The numbers of a chunk in place, and what all its rows share. */
+interface Cells extends Omit<Rows, 'count'> {
+  readonly classes: number;
+  readonly scores: Float32Array;
+  readonly predicted: Int32Array;
+  readonly features: string;
+  readonly model: string;
+}
+
+/** Running sums: part i of the text is [starts[i], starts[i + 1]). */
+function starts(at: number, lengths: Uint32Array): Uint32Array {
+  const out = new Uint32Array(lengths.length + 1);
+  out[0] = at;
+  for (let i = 0; i < lengths.length; i++) out[i + 1] = out[i] + lengths[i];
+  return out;
+}
+
 /** A chunk that is looked into. Valid as long as its bytes are; what it returns is copied. */
 export class Chunk {
   readonly count: number;
@@ -148,6 +165,12 @@ export class Chunk {
   readonly #devicesAt: number;
   readonly #aliases: number;
   readonly #headBytes: number;
+  /** Where each id and each device starts in the text; made when first needed. */
+  #idStarts: Uint32Array | null = null;
+  #deviceStarts: Uint32Array | null = null;
+  #cells: Cells | null = null;
+  /** Whether the cells keep their checksum; null until someone wants a row. */
+  #sound: boolean | null = null;
 
   /** Checks the head; throws STORE_CORRUPT. */
   constructor(bytes: Buffer) {
@@ -183,21 +206,18 @@ export class Chunk {
     return sum;
   }
 
-  #cut(start: number, lengths: Uint32Array, i: number): string {
-    const at = start + this.#sum(lengths, i);
-    return this.#text.slice(at, at + lengths[i]);
-  }
-
   at(row: number): number {
     return this.#bytes.readDoubleLE(HEAD + 8 * row);
   }
 
   id(row: number): string {
-    return this.#cut(this.#idsAt, this.#idLengths(), row);
+    this.#idStarts ??= starts(this.#idsAt, this.#idLengths());
+    return this.#text.slice(this.#idStarts[row], this.#idStarts[row + 1]);
   }
 
   device(row: number): string {
-    return this.#cut(this.#devicesAt, this.#deviceLengths(), row);
+    this.#deviceStarts ??= starts(this.#devicesAt, this.#deviceLengths());
+    return this.#text.slice(this.#deviceStarts[row], this.#deviceStarts[row + 1]);
   }
 
   get bytes(): number {
@@ -246,33 +266,53 @@ export class Chunk {
 
   /** One row, standing alone. Throws STORE_CORRUPT where the cells are damaged. */
   row(row: number): JoinedRow {
-    const bytes = this.#bytes;
-    const cells = this.#headBytes;
-    if (crc32(bytes.subarray(cells)) !== bytes.readUInt32LE(4))
-      throw new SluiceError('STORE_CORRUPT', 'the rows of a batch of the join store are damaged');
-    const [nnz, denseDims, classes] = u32(bytes, 16, 3);
-    const [first, last] = u32(bytes, cells, this.count + 1).subarray(row, row + 2);
-    const indicesAt = cells + 4 * (this.count + 1);
-    const denseAt = indicesAt + 8 * nnz;
-    const scoresAt = denseAt + 4 * this.count * denseDims;
-    const predictedAt = scoresAt + 4 * this.count * classes;
-    const [task, features, model] = u32(bytes, 56, 3);
+    this.#cells ??= this.#openCells();
+    const { indptr, indices, values, denseDims, dense, classes, scores, predicted, features, model } =
+      this.#cells;
+    const [first, last] = [indptr[row], indptr[row + 1]];
     return {
       id: this.id(row),
       device: this.device(row),
       at: this.at(row),
-      features: this.#text.slice(task, task + features),
-      model: this.#text.slice(task + features, task + features + model),
-      scores: f32(bytes, scoresAt + 4 * row * classes, classes).slice(),
-      predicted: bytes.readInt32LE(predictedAt + 4 * row),
+      features,
+      model,
+      scores: scores.slice(row * classes, (row + 1) * classes),
+      predicted: predicted[row],
       rows: {
         count: 1,
         indptr: Uint32Array.of(0, last - first),
-        indices: u32(bytes, indicesAt + 4 * first, last - first).slice(),
-        values: f32(bytes, indicesAt + 4 * (nnz + first), last - first).slice(),
+        indices: indices.slice(first, last),
+        values: values.slice(first, last),
         denseDims,
-        dense: f32(bytes, denseAt + 4 * row * denseDims, denseDims).slice(),
+        dense: dense.slice(row * denseDims, (row + 1) * denseDims),
       },
+    };
+  }
+
+  #openCells(): Cells {
+    const bytes = this.#bytes;
+    const start = this.#headBytes;
+    this.#sound ??= crc32(bytes.subarray(start)) === bytes.readUInt32LE(4);
+    if (!this.#sound)
+      throw new SluiceError('STORE_CORRUPT', 'the rows of a batch of the join store are damaged');
+    const { count } = this;
+    const [nnz, denseDims, classes] = u32(bytes, 16, 3);
+    const indicesAt = start + 4 * (count + 1);
+    const denseAt = indicesAt + 8 * nnz;
+    const scoresAt = denseAt + 4 * count * denseDims;
+    const predictedAt = scoresAt + 4 * count * classes;
+    const [task, features, model] = u32(bytes, 56, 3);
+    return {
+      indptr: u32(bytes, start, count + 1),
+      indices: u32(bytes, indicesAt, nnz),
+      values: f32(bytes, indicesAt + 4 * nnz, nnz),
+      denseDims,
+      dense: f32(bytes, denseAt, count * denseDims),
+      classes,
+      scores: f32(bytes, scoresAt, count * classes),
+      predicted: new Int32Array(bytes.buffer, bytes.byteOffset + predictedAt, count),
+      features: this.#text.slice(task, task + features),
+      model: this.#text.slice(task + features, task + features + model),
     };
   }
 }

@@ -102,9 +102,7 @@ export class Lmdb {
     const options = { ...durable, maxDbs: 16, mapSize, noSubdir: false, permissionsMode: 0o600 };
     this.#root = open<Buffer, Buffer>(folder, options);
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
-    const demandOpen = () => {
-      if (this.#closing) throw isClosed();
-    };
+    const demandOpen = () => this.demandOpen();
     const table = (name: string) =>
       [name, new Table(this.#root.openDB<Buffer, Buffer>({ name, ...binary }), demandOpen)] as const;
     this.tables = Object.fromEntries(TABLES.map(table)) as Record<(typeof TABLES)[number], Table>;
@@ -201,6 +199,11 @@ export class Lmdb {
 
   get failed(): boolean {
     return this.#failure !== null;
+  }
+
+  /** Throws from the call of `close` on. */
+  demandOpen(): void {
+    if (this.#closing) throw isClosed();
   }
 
   get closing(): boolean {

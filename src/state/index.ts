@@ -167,14 +167,14 @@ export class JoinIndex {
   *span(task: string, device: string, from: number, to: number): Generator<segment.TimedPlace> {
     hash(this.#seedsOf(task).devices, device);
     const { high } = halves;
-    const memory = this.#memory;
+    const open = this.#memory.span(high, from, to);
     const sources = this.#sealed.map(
       (sealed) => (skip: number) =>
         this.#inBlock(sealed, segment.deviceBlock(high), (block) =>
           segment.spanInBlock(block, sealed.first, high, from, to, skip, PAGE),
         ),
     );
-    yield* merged([...sources, (skip) => memory.span(high, from, to, skip, PAGE)]);
+    yield* merged([...sources, (skip) => open(skip, PAGE)]);
   }
 
   #inBlock<T>(sealed: Sealed, number: number, read: (block: Buffer) => T[]): T[] {

@@ -17,11 +17,26 @@ import type { Place } from './segment.ts';
 
 const FLOOR = 'join floor';
 
+type Look = (chunk: Chunk, row: number) => JoinedRow | null;
+
+/** The next `most` of what is left; the generator goes on behind them. */
+function take<T>(from: Iterator<T>, most: number): T[] {
+  const taken: T[] = [];
+  while (taken.length < most) {
+    const next = from.next();
+    if (next.done) break;
+    taken.push(next.value);
+  }
+  return taken;
+}
+
 export class Join implements JoinStore {
   readonly #rooms: Rooms;
   readonly #index: JoinIndex;
   /** Chunks that are not on disk yet. */
   readonly #chunks = new Map<number, Buffer>();
+  /** The chunk looked into last: names asked for in a row mostly lie together. */
+  #opened: { readonly number: number; readonly chunk: Chunk } | null = null;
   #next = 1;
   #floor = 1;
   #cleaning: Promise<void> | null = null;
@@ -100,31 +115,55 @@ export class Join implements JoinStore {
   span(task: string, device: string, from: number, to: number, limit: number): JoinedRow[] {
     const wanted = wellFormed(device);
     const rows = new Map<string, JoinedRow>();
-    for (const place of this.#index.span(task, wanted, from, to)) {
-      if (rows.size >= limit) break;
-      const found = this.#look(place, (chunk, row) =>
-        chunk.task === task && row < chunk.count && chunk.device(row) === wanted ? chunk.row(row) : null,
-      );
-      if (!found || !(found.at >= from && found.at <= to)) continue;
-      rows.delete(found.id); // delivered twice: the later one counts, at its own place
-      rows.set(found.id, found);
+    const places = this.#index.span(task, wanted, from, to);
+    while (rows.size < limit) {
+      const some = take(places, limit - rows.size);
+      if (some.length === 0) break;
+      const read = (chunk: Chunk, row: number) =>
+        chunk.task === task && row < chunk.count && chunk.device(row) === wanted ? chunk.row(row) : null;
+      for (const found of this.#lookAll(some, read)) {
+        if (!found || !(found.at >= from && found.at <= to)) continue;
+        rows.delete(found.id); // delivered twice: the later one counts, at its own place
+        rows.set(found.id, found);
+      }
     }
     return [...rows.values()];
   }
 
+  /** #look for many places, in their order; each chunk is opened once, however the places change between them. */
+  #lookAll(places: readonly Place[], read: Look): (JoinedRow | null)[] {
+    const byChunk = Uint32Array.from(places.keys());
+    const scattered = places.some(({ chunk }, i) => i > 0 && chunk < places[i - 1].chunk);
+    if (scattered) byChunk.sort((a, b) => places[a].chunk - places[b].chunk);
+    const found: (JoinedRow | null)[] = new Array(places.length).fill(null);
+    for (const i of byChunk) found[i] = this.#look(places[i], read);
+    return found;
+  }
+
   /** What `read` makes of a place; null where the chunk is gone or damaged. */
-  #look(place: Place, read: (chunk: Chunk, row: number) => JoinedRow | null): JoinedRow | null {
+  #look(place: Place, read: Look): JoinedRow | null {
     try {
-      const bytes = this.#bytesOf(place.chunk);
-      return bytes ? read(new Chunk(bytes), place.row) : null;
+      const chunk = this.#open(place.chunk);
+      return chunk ? read(chunk, place.row) : null;
     } catch (error) {
       tellDamage(this.#rooms, error, 'join');
       return null;
     }
   }
 
-  #bytesOf(number: number): Buffer | null {
-    return this.#chunks.get(number) ?? glance(this.#rooms.tables.chunks, numberKey(number));
+  #open(number: number): Chunk | null {
+    this.#rooms.lmdb.demandOpen();
+    if (this.#opened?.number === number) return this.#opened.chunk;
+    this.#opened = null;
+    const { chunks } = this.#rooms.tables;
+    let bytes = this.#chunks.get(number) ?? null;
+    if (!bytes) {
+      const shared = glance(chunks, numberKey(number));
+      bytes = shared && Buffer.from(new Uint8Array(shared).buffer); // kept beyond the next read
+    }
+    if (!bytes) return null;
+    this.#opened = { number, chunk: new Chunk(bytes) };
+    return this.#opened.chunk;
   }
 
   /** Drops whole segments that are over the limits, oldest first, and counts their events. */
@@ -145,6 +184,7 @@ export class Join implements JoinStore {
     const gone = this.#index.evict(clock.now(), ops);
     if (gone.length > 0) {
       this.#floor = gone[gone.length - 1].last + 1;
+      this.#opened = null;
       ops.push(metaOp(this.#rooms, FLOOR, new ByteWriter().f64(this.#floor).seal()));
     }
     if (ops.length > 0) await this.#write(ops, []);
@@ -177,6 +217,7 @@ export class Join implements JoinStore {
   #load(): void {
     const { tables, tool } = this.#rooms;
     this.#chunks.clear();
+    this.#opened = null; // its number may be given again
     const floor = readMeta(this.#rooms, FLOOR);
     this.#floor = floor ? new ByteReader(Buffer.from(floor)).f64() : 1;
     this.#next = this.#index.load(this.#floor);

@@ -125,15 +125,19 @@ export class MemorySegment {
     return found.reverse();
   }
 
-  /** Candidates of a device with from <= at <= to, oldest first: at most `max` after the first `skip`. */
-  span(device: number, from: number, to: number, skip: number, max: number): TimedPlace[] {
-    const found: TimedPlace[] = [];
-    for (let i = 0; i < this.#rows; i++) {
-      const at = this.#at[i];
-      if (this.#device[i] === device && at >= from && at <= to)
-        found.push({ at, chunk: this.base + this.#deviceOffset[i], row: this.#deviceRow[i] });
-    }
-    return found.sort((a, b) => a.at - b.at).slice(skip, skip + max);
+  /** Candidates of a device with from <= at <= to, oldest first: looked for once, given in pages. */
+  span(device: number, from: number, to: number): (skip: number, max: number) => TimedPlace[] {
+    const count = this.#rows;
+    const found: number[] = [];
+    for (let i = 0; i < count; i++)
+      if (this.#device[i] === device && this.#at[i] >= from && this.#at[i] <= to) found.push(i);
+    const sorted = Uint32Array.from(found).sort((a, b) => this.#at[a] - this.#at[b] || a - b);
+    return (skip, max) =>
+      Array.from(sorted.subarray(skip, skip + max), (i) => ({
+        at: this.#at[i],
+        chunk: this.base + this.#deviceOffset[i],
+        row: this.#deviceRow[i],
+      }));
   }
 
   seal(): Block[] {

@@ -1,5 +1,5 @@
 /**
- * Models as of a journal position. A head under [task (a digest of 16 bytes), journal, 0] names the parts, which lie beside it; one
+ * Models as of a journal position. A head under [task, journal, 0] names the parts, which lie beside it; one
  * transaction writes them all. Besides the newest, a few older ones stay, geometrically spaced in seq: recent
  * labels are taken back more often, and replaying from far back costs little more than from the middle.
  * A snapshot with a damaged part is stepped over for the one before it.
@@ -57,7 +57,7 @@ interface Held {
 
 export class Snapshots implements SnapshotsPart, SnapshotRoom {
   readonly #rooms: Rooms;
-  /** By the digest of the task, then by journal position. What is being removed is not in it any more. */
+  /** By the digest of the task (the first 16 bytes of a key), then by journal position. What is being removed is not in it any more. */
   #held = new Map<string, Map<number, Held>>();
   /** The last removal of a task, on its way to disk or there. */
   readonly #drops = new Map<string, Promise<void>>();
@@ -77,7 +77,7 @@ export class Snapshots implements SnapshotsPart, SnapshotRoom {
   async save(snapshot: Snapshot): Promise<void> {
     demandGateway(this.#rooms);
     const { task, journal, parts } = snapshot;
-    const { lmdb, tables, limits, telemetry } = this.#rooms;
+    const { lmdb, tables, telemetry } = this.#rooms;
     const held = this.#of(task);
     const before = held.get(journal);
     const names = Object.keys(parts);

@@ -18,6 +18,8 @@ interface Item {
   readonly hashes: readonly number[];
 }
 
+type WaitingEntry = ReturnType<WaitingFeedback['entries']>[number];
+
 export class Waiting implements WaitingFeedback {
   readonly #rooms: Rooms;
   /** In order of arrival. */
@@ -73,18 +75,37 @@ export class Waiting implements WaitingFeedback {
     return found;
   }
 
+  entries(task: string, limit: number, after?: string): WaitingEntry[] {
+    const wanted = wellFormed(task);
+    const from = after === undefined ? 0 : Number(after);
+    const page: WaitingEntry[] = [];
+    for (const { number, task: of } of this.#items.values()) {
+      if (page.length >= limit) break;
+      if (number <= from || wellFormed(of) !== wanted) continue;
+      const record = this.#record(number);
+      if (record) page.push({ key: String(number), names: record.names, feedback: record.feedback });
+    }
+    return page;
+  }
+
   /** The feedback, if its real names agree with the hash that led here. */
   #read(number: number, task: string, wanted: ReadonlySet<string>): string | null {
+    const record = this.#record(number);
+    return record?.task === task && record.names.some((name) => wanted.has(name)) ? record.feedback : null;
+  }
+
+  /** What is written, or on its way; null where it is damaged. */
+  #record(number: number): (Omit<WaitingEntry, 'key'> & { readonly task: string }) | null {
     const value = this.#fresh.get(number) ?? glance(this.#rooms.tables.waiting, numberKey(number));
     if (!value) return null;
     try {
       const from = new ByteReader(Buffer.from(value));
-      const sameTask = from.text() === task;
+      const task = from.text();
       from.f64();
       const feedback = from.text();
-      let named = false;
-      for (let left = from.u32(); left > 0; left--) named = wanted.has(from.text()) || named;
-      return sameTask && named ? feedback : null;
+      const names: string[] = [];
+      for (let left = from.u32(); left > 0; left--) names.push(from.text());
+      return { task, names, feedback };
     } catch (error) {
       tellDamage(this.#rooms, error, 'waiting feedback');
       return null;

@@ -62,6 +62,7 @@ export async function runStream(messages: AsyncIterable<Message>, options: RunOp
   let running: Promise<void> = Promise.resolve();
   let chunk = newChunk(arenas[0], 0);
   let clock = Number.NEGATIVE_INFINITY;
+  const timed = options.feedback.lagMs > 0;
   const send = async (): Promise<void> => {
     await running;
     running = run.take(chunk);
@@ -80,6 +81,7 @@ export async function runStream(messages: AsyncIterable<Message>, options: RunOp
     }
     const truth = truthOf(message, options.task);
     for (const event of events) {
+      if (timed && event.at === 0) throw noTime(message);
       options.task.fill(event, chunk.arena);
       clock = Math.max(clock, event.at);
       chunk.ids.push(event.id);
@@ -91,6 +93,14 @@ export async function runStream(messages: AsyncIterable<Message>, options: RunOp
   await send();
   await running;
   return { events: chunk.first, labelsGiven: run.labelsGiven, dead };
+}
+
+/** A lag in time would never be over; nothing would be learned. Inputs say 0 where they know no time. */
+function noTime({ position }: Message): SluiceError {
+  return new SluiceError(
+    'INPUT_INVALID',
+    `${position} has no time, and a lag in time needs one in every event; --time COLUMN names it`,
+  );
 }
 
 function newChunk(arena: RowArena, first: number): Chunk {

@@ -183,7 +183,8 @@ describe('dead', () => {
   it('says so where there is no such letter', async () => {
     const { code, err } = await sluice(['dead', 'show', '999999', '-c', config]);
     expect(code).toBe(1);
-    expect(err).toContain('there is no dead letter 999999');
+    expect(err).toContain('DEAD_UNKNOWN: there is no dead letter 999999');
+    expect(err).toContain('`sluice dead list` names');
   });
 });
 

@@ -76,6 +76,8 @@ describe('evaluate', () => {
     expect(result.accuracy).toBeGreaterThan(0.95);
     expect(result.confusion.flat().reduce((sum, n) => sum + n, 0)).toBe(ROWS);
     expect(result.hamMisclassifiedPercent).toBeUndefined();
+    const page = readFileSync(new URL('../../docs/payloads.md', import.meta.url), 'utf8');
+    for (const key of Object.keys(result)) expect(page, key).toContain(`\`${key}\``);
   });
 
   it('says on standard error which columns it left out and why', async () => {
@@ -204,7 +206,27 @@ describe('evaluate', () => {
       '--positive maybe: is not one of fault, ok',
     ],
     [['sensor', '--input', 'CSV', '--label', 'state', '--model', 'oracle'], 2, 'oracle is not one of'],
-    [['sensor', '--input', 'CSV', '--label', 'state', '--set', 'rat=1'], 2, 'rat'],
+    [
+      ['sensor', '--input', 'CSV', '--label', 'state', '--set', 'raet=1'],
+      2,
+      'did you mean "rate"? (known here: ',
+    ],
+    [
+      ['sensor', '--input', 'CSV', '--label', 'state', '--set', 'features.bist=9'],
+      2,
+      '--set features.bist: unknown option; did you mean "bits"?',
+    ],
+    [
+      ['sensor', '--input', 'CSV', '--label', 'state', '--set', 'rate=fast'],
+      2,
+      '--set rate: must be a number, not text',
+    ],
+    [['sensor', '--input', 'CSV', '--label', 'state', '--threads', '0'], 2, 'a whole number from 1'],
+    [
+      ['sensor', '--input', 'CSV', '--label', 'state', '--feedback', 'lag:2d'],
+      2,
+      'a lag in time needs --time COLUMN',
+    ],
     [['sensor', '--input', 'CSV', '--label', 'state', '--set', 'rate'], 2, 'needs KEY=VALUE'],
     [['sensor', '--input', 'CSV', '--seed', 'x'], 2, '--seed x'],
     [['sensor', '--input', 'kafka:mail@0..9'], 2, 'not built yet'],
@@ -222,6 +244,23 @@ describe('evaluate', () => {
     expect(err).toContain(message);
     expect(code).toBe(exit);
     expect(out).toBe('');
+  });
+
+  it('learns after a lag in time where the data has times, and refuses data without', async () => {
+    const timed = await evaluate(...plant(), '--time', 'when', '--feedback', 'lag:10s');
+    expect(timed.labels).toBeGreaterThan(0);
+    const texts = folder.file('texts.tsv', 'ham\tgood day\nspam\tbuy now\nham\tsee you\n');
+    const columns = ['--format', 'tsv', '--columns', 'label,words', '--text', 'words'];
+    const file = folder.file('lag.yaml', configuration(folder.path));
+    const rows = folder.file('rows.jsonl', '{"t":1,"label":"ok"}\n{"t":2,"label":"fault"}\n');
+    for (const words of [
+      ['spam', '--input', texts, ...columns],
+      ['machine', '-c', file, '--input', rows],
+    ]) {
+      const { code, err } = await sluice(['evaluate', ...words, '--feedback', 'lag:2d']);
+      expect(err).toMatch(/INPUT_INVALID: .* has no time, and a lag in time needs one.*--time COLUMN/);
+      expect(code).toBe(1);
+    }
   });
 });
 

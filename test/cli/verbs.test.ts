@@ -40,6 +40,11 @@ describe('sluice', () => {
     [['lint'], "sluice: USAGE: required option '-c, --config <file>' not specified"],
     [['lint', '-c', 'x', '--jsn'], "sluice: USAGE: unknown option '--jsn'\n(Did you mean --json?)"],
     [['lint', '-c', 'x', 'y'], 'sluice: USAGE: too many arguments'],
+    [['bogus', '--help'], "sluice: USAGE: unknown command 'bogus'"],
+    [['--help', 'bogus'], "sluice: USAGE: unknown command 'bogus'"],
+    [['help', 'bogus'], "sluice: USAGE: unknown command 'bogus'"],
+    [['lint', '-c', 'x', '--set', 'nonsense'], 'sluice: USAGE: --set nonsense: write PATH=VALUE'],
+    [['tap', '-c', 'x', '--set', 'nonsense'], 'sluice: USAGE: --set nonsense: write PATH=VALUE'],
     [['--frobnicate'], "sluice: USAGE: unknown option '--frobnicate'"],
     [['dead'], 'Usage: sluice dead'],
   ])('%j is a usage error: exit 2, said on standard error', async (argv, message) => {
@@ -63,6 +68,9 @@ describe('sluice', () => {
       const { code, out } = await sluice([name, '--help']);
       expect({ name, code }).toEqual({ name, code: 0 });
       expect(out).toContain(`Usage: sluice ${name}`);
+      const { later } = verbs[name];
+      expect(out.includes('not yet: comes with')).toBe(later !== undefined);
+      if (later !== undefined) expect(out).toContain(`not yet: comes with ${later}`);
     }
     expect((await sluice(['help', 'lint'])).out).toContain('-c, --config <file>');
   });

@@ -241,10 +241,30 @@ describe('a bad configuration is refused at the exact place', () => {
     [
       'two sources with one session',
       with_('topics: [mail/in]', 'topics: [mail/in], session: s')
-        .replace('user:hunter22@', '')
         .replace('qos: 1', 'session: s')
         .replace('"mqtt://broker"', 'mqtt://broker'),
-      'f.yaml:8:14 sources.plant.session: is also the session of sources.mail on the same broker; each would disconnect the other',
+      'f.yaml:8:14 sources.plant.session: its client id "s" is also that of sources.mail on the same broker; each would disconnect the other',
+    ],
+    [
+      'a sink with the session of a source',
+      with_('qos: 1', 'session: s').replace(
+        /url: mqtt:\/\/broker\n$/,
+        'url: mqtt://broker:1883\n    session: s\n',
+      ),
+      'f.yaml:25:14 sinks.core.session: its client id "s" is also that of sources.plant on the same broker; each would disconnect the other',
+    ],
+    [
+      'a source that takes the name of a sink',
+      good.replace(/\bcore\b/, 'mail'),
+      'f.yaml:22:3 sinks.mail: its client id "sluice-north-gate-mail" is also that of sources.mail on the same broker; each would disconnect the other; give one of them a `session`',
+    ],
+    [
+      'a source with the client id of a feedback',
+      with_('qos: 1', 'session: s-core-spam-feedback').replace(
+        /url: mqtt:\/\/broker\n$/,
+        'url: mqtt://broker\n    session: s\n',
+      ),
+      'f.yaml:25:14 sinks.core.session: the client id of its feedback for spam "s-core-spam-feedback" is also that of sources.plant on the same broker; each would disconnect the other',
     ],
     [
       'a hub section',

@@ -119,4 +119,14 @@ describe('did you mean', () => {
   ])('%j: %j', (word, expected) => {
     expect(nearest(word, ['site', 'labels', 'maxInFlight', 'tasks'])).toBe(expected);
   });
+
+  it.each([
+    ['offline', ['online', 'frozen'], null],
+    ['onlin', ['online', 'frozen'], 'online'],
+    ['3', ['0', '1', '2'], null],
+    ['v4', ['4', '5'], null],
+    ['qso', ['qos', 'url'], 'qos'],
+  ])('%j of %j: %j; a short or far word is meant as it stands', (word, allowed, expected) => {
+    expect(nearest(word, allowed)).toBe(expected);
+  });
 });

@@ -26,7 +26,13 @@ export const tables = {
           clean: z.boolean().default(false),
         }),
       },
-      sink: { options: z.strictObject({ ...broker, qos: z.int().min(0).max(2).default(1) }) },
+      sink: {
+        options: z.strictObject({
+          ...broker,
+          qos: z.int().min(0).max(2).default(1),
+          session: z.string().optional(),
+        }),
+      },
     },
     files: { summary: 'files', source: { options: z.strictObject({ path: z.string() }) }, sink: null },
   },

@@ -123,6 +123,34 @@ describe('misuse', () => {
     expect(code('{"t":1}')).toBe('none');
   });
 
+  test.each<[string, string]>([
+    ['{}', 'has no valid value of any declared field; the first, temperature, is missing'],
+    ['{"temperature":500}', 'temperature, is out of range -40..120'],
+    ['{"temperature":"x"}', 'temperature, is not a number (string)'],
+    ['{"temperature":null}', 'temperature, is not a number (null)'],
+    ['{"temperature":1e400}', 'temperature, is not a finite number'],
+    ['[{"temperature":1},{}]', 'reading #1 has no valid value'],
+    ['{"temperature":12', 'is not valid JSON at character 17'],
+    ['{"temperature":', 'is not valid JSON: it ends too early'],
+    [`{"temperature":1 "x"${' '.repeat(60)}}`, 'is not valid JSON at character 17'],
+  ])('%s: the reason names the first field and why, or the place', (text, reason) => {
+    expect(() => decoder.decode(messageOf(text))).toThrow(reason);
+  });
+
+  test('a reason says what is wrong with a required field and never repeats the payload', () => {
+    const fields = {
+      t: { required: true, range: [0, 1] },
+      m: { type: 'category', categories: ['auto'], required: true },
+    };
+    const strict = openJson(jsonOptions.parse({ fields }));
+    const of = (text: string) => () => strict.decode(messageOf(text));
+    expect(of('{"t":2}')).toThrow('reading: t is out of range 0..1');
+    expect(of('{"t":[]}')).toThrow('reading: t is not a number (array)');
+    expect(of('{"t":1,"m":"secret"}')).toThrow(/^reading: m is not one of its categories$/);
+    expect(of('{"t":1}')).toThrow('reading lacks the required field m');
+    expect(of('{"t":secret}')).toThrow(/^the payload is not valid JSON( at character \d+)?$/);
+  });
+
   test('members named like parts of the language are data', () => {
     const odd = openJson(
       jsonOptions.parse({
@@ -185,7 +213,7 @@ describe('several readings in one message', () => {
     expect(decode([{ temperature: 1 }], { position: 't/0/5' })[0].id).toBe('t/0/5');
   });
 
-  test('CloudEvents bring identity, subject and time', () => {
+  test('CloudEvents bring identity and time; their subject is not the device', () => {
     const event = {
       specversion: '1.0',
       type: 't',
@@ -194,13 +222,8 @@ describe('several readings in one message', () => {
       subject: 'press',
       time: '2026-01-02T00:00:00Z',
     };
-    const [one] = decode({ ...event, data: { temperature: 1 } }, { position: 't/0/5' });
-    expect([one.id, one.weak, one.device, one.at]).toEqual([
-      '/plant/7',
-      false,
-      'press',
-      Date.UTC(2026, 0, 2),
-    ]);
+    const [one] = decode({ ...event, data: { temperature: 1 } }, { position: 't/0/5', key: 'k' });
+    expect([one.id, one.weak, one.device, one.at]).toEqual(['/plant/7', false, 'k', Date.UTC(2026, 0, 2)]);
     const batch = decode([
       { ...event, data: { temperature: 1, device: 'own' } },
       { ...event, id: '8', data: [{ temperature: 2 }, { temperature: 3 }] },
@@ -213,8 +236,8 @@ describe('several readings in one message', () => {
 
   test('CloudEvents in binary mode bring them in headers', () => {
     const headers = { ce_source: '/plant', ce_id: '9', ce_subject: 'press', ce_time: '2026-01-02T00:00:00Z' };
-    const [event] = decode({ temperature: 1 }, { headers, position: 't/0/5' });
-    expect([event.id, event.device, event.at]).toEqual(['/plant/9', 'press', Date.UTC(2026, 0, 2)]);
+    const [event] = decode({ temperature: 1 }, { headers, position: 't/0/5', key: 'k' });
+    expect([event.id, event.device, event.at]).toEqual(['/plant/9', 'k', Date.UTC(2026, 0, 2)]);
   });
 
   test('the declared time goes before all others', () => {

@@ -144,7 +144,7 @@ test.skipIf(mosquittoMissing)(
 test.skipIf(mosquittoMissing || process.platform !== 'linux')(
   'a disk that is full stops the flow: unready with the reason, nothing acknowledged; with room again everything has its verdict',
   async () => {
-    gateway = await Operated.make(config());
+    gateway = await Operated.make(config().replace('topics:', 'retryAfter: 100ms, topics:'));
     const seen = await collect(bus, 'sluice/south/machine/verdict');
     await gateway.start();
     await bus.publish('south/press', reading('press', 0));

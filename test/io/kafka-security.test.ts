@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import kafkajs from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type KafkaServer, startKafka, whyNoKafka } from '../servers/kafka.ts';
+import { type KafkaServer, startKafka, whyNoKafka, withAdmin } from '../servers/kafka.ts';
 import { consume, openSink, openSource, silent, unique, until } from './kafka-kit.ts';
 
 function whyNoOpenssl(): string | null {
@@ -74,6 +75,11 @@ describe.skipIf(missing)('Kafka with TLS and SASL', () => {
     server = await startKafka({
       users: { alice: 'alice-secret' },
       tls: { keystore: file('keystore.pem'), truststore: file('ca.pem') },
+      properties: {
+        'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+        'super.users': 'User:ANONYMOUS',
+        'allow.everyone.if.no.acl.found': 'true',
+      },
     });
   });
   afterAll(async () => {
@@ -110,6 +116,34 @@ describe.skipIf(missing)('Kafka with TLS and SASL', () => {
     const health = output.health();
     expect(health.ok).toBe(false);
     expect(JSON.stringify([health, String(failure)])).not.toContain('wrong-secret');
+    await output.close();
+  });
+
+  it('refuses what goes to a topic that this user may not write to, at once, and publishes to the others', async () => {
+    const [locked, free] = [unique('locked'), unique('free')];
+    await withAdmin(server.brokers, async (admin) => {
+      await admin.createTopics({ topics: [{ topic: locked }], waitForLeaders: true });
+      await admin.createAcls({
+        acl: [
+          {
+            resourceType: kafkajs.AclResourceTypes.TOPIC,
+            resourceName: locked,
+            resourcePatternType: kafkajs.ResourcePatternTypes.LITERAL,
+            principal: 'User:alice',
+            host: '*',
+            operation: kafkajs.AclOperationTypes.READ,
+            permissionType: kafkajs.AclPermissionTypes.ALLOW,
+          },
+        ],
+      });
+    });
+    const sasl = { mechanism: 'plain', username: 'alice', password: 'alice-secret' };
+    const output = openSink(server.saslBrokers, { sasl, publishTimeout: '10s' });
+    const to = (topic: string) => output.publish([{ topic, key: null, payload: 'x' }]);
+    const [refused, taken] = await Promise.allSettled([to(locked), to(free)]);
+    expect(refused).toMatchObject({ reason: { code: 'BROKER_REFUSED', retry: false } });
+    expect(taken.status).toBe('fulfilled');
+    await expect(to(locked)).rejects.toMatchObject({ code: 'BROKER_REFUSED' });
     await output.close();
   });
 

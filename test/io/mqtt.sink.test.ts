@@ -1,5 +1,10 @@
 /** MQTT sinks against a real mosquitto: confirmed or failed, never hanging. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Outgoing, Sink } from '../../src/contract.ts';
+import type { SluiceError } from '../../src/errors.ts';
 import { mqtt } from '../../src/io/mqtt.ts';
 import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
 import {
@@ -172,7 +177,82 @@ describe.skipIf(mosquittoMissing)('an MQTT sink', () => {
       await second.close();
     }
   });
+
+  it.each([undefined, 'north'])(
+    'keeps the feedback of several tasks connected, with the session %s',
+    async (name) => {
+      const session = name && fresh(name);
+      const options = mqtt.sink.options.parse({ url: broker.url, ...(session && { session }) });
+      const context = contextOf();
+      const open = ['machine', 'spam'].map((task) =>
+        mqtt.sink.openFeedback(`floor-${task}`, options, [fresh(task)], context),
+      );
+      try {
+        await ready(...open);
+        await pause(300);
+        expect(await context.telemetry.value('source_lost')).toBe(0);
+        expect(open.map((source) => source.health())).toEqual([{ ok: true }, { ok: true }]);
+      } finally {
+        await Promise.all(open.map((source) => source.close()));
+      }
+    },
+  );
 });
+
+describe.skipIf(mosquittoMissing)('an MQTT sink that may not write to every topic', () => {
+  let broker: Mosquitto;
+  let folder: string;
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'sluice-acl-'));
+    writeFileSync(join(folder, 'acl'), 'topic readwrite free/#\n', { mode: 0o600 });
+    broker = await Mosquitto.start({ config: [`acl_file ${join(folder, 'acl')}`] });
+  });
+  afterAll(async () => {
+    await broker?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it.each([1, 2])('has those messages refused for good with QoS %i, and the others taken', async (qos) => {
+    const topic = fresh('free/t');
+    const source = openSource({ url: broker.url, topics: [topic] });
+    const context = contextOf();
+    const sink = openSink({ url: broker.url, qos }, context);
+    await ready(source, sink);
+    const reader = new Reader(source, settleDone);
+    for (let i = 0; i < 5; i++) {
+      await expect(sink.publish([...numbered(topic, 1), ...numbered('locked', 1)])).rejects.toMatchObject({
+        code: 'BROKER_REFUSED',
+        retry: false,
+        message: expect.stringContaining('topic locked'),
+      });
+      // mosquitto 2.0.11 ends the connection after the first refusal.
+      await until('the others are taken', () => taken(sink, numbered(topic, 3)));
+    }
+    await reader.has(15);
+    expect(await context.telemetry.value('sink_lost')).toBeLessThanOrEqual(1);
+  });
+
+  it('works where it may not announce its state', async () => {
+    const state = (payload: string) => ({ topic: 'locked/state', payload });
+    const context = contextOf();
+    const sink = openSink({ url: broker.url, will: state('offline'), birth: state('online') }, context);
+    for (let i = 0; i < 3; i++) await until('messages are taken', () => taken(sink, numbered('free/t', 3)));
+    await until('it is connected', () => sink.health().ok);
+    expect(await context.telemetry.value('sink_lost')).toBeLessThanOrEqual(1);
+    await sink.close();
+  });
+});
+
+/** Whether the broker confirmed them; false where it is worth trying again. */
+async function taken(sink: Sink, batch: readonly Outgoing[]): Promise<boolean> {
+  return sink.publish(batch).then(
+    () => true,
+    (error: SluiceError) => {
+      if (!error.retry) throw error;
+      return false;
+    },
+  );
+}
 
 describe.skipIf(mosquittoMissing)('an MQTT sink whose broker fails', () => {
   it('rejects what is open when the broker dies, and works again when it returns', async () => {

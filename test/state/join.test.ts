@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { JoinedRow, Store } from '../../src/contract.ts';
+import { Table } from '../../src/state/table.ts';
+import { failNext } from './failing.ts';
 import { type Bench, batchOf, bench, expectedRow, type Named } from './support.ts';
 
 /** Bits of the hash that are let through; 32 is the real thing. */
@@ -118,6 +120,60 @@ describe('the join store', () => {
     expect(some.map(({ id }) => id)).toEqual([101, 108, 115, 122, 129].map(row));
     expect(store.join.span('spam', 'press-3', 1_101, 1_101, 5).map(({ id }) => id)).toEqual([row(101)]);
     expect(store.join.span('other', 'press-3', 0, 1e9, 5)).toEqual([]);
+  });
+
+  test('spans rows in order of time however their times are scattered over chunks', async () => {
+    const store = await here.open(small);
+    const expected = new Map<number, JoinedRow>();
+    const count = 3_000;
+    for (let n = 0; n < count; n += 60) {
+      const named = Array.from({ length: 60 }, (_, i) => {
+        const at = ((n + i) * 769) % count;
+        return { id: `e${at}`, device: i % 3 === 2 ? 'other' : 'press', at };
+      });
+      const batch = batchOf('spam', named);
+      await store.join.put(batch);
+      named.forEach(({ device, at }, i) => {
+        if (device === 'press') expected.set(at, expectedRow(batch, i));
+      });
+    }
+    const all = [...expected].sort(([a], [b]) => a - b).map(([, row]) => row);
+    expect(store.join.span('spam', 'press', 0, count, count)).toEqual(all);
+    expect(store.join.span('spam', 'press', 0, count, 37)).toEqual(all.slice(0, 37));
+    // A row delivered twice takes no place of another, neither before the limit nor at it.
+    await store.join.put(batchOf('spam', [{ id: all[5].id, device: 'press', at: all[5].at + 0.5 }]));
+    const ids = store.join.span('spam', 'press', 0, count, 37).map(({ id }) => id);
+    expect(ids).toEqual(all.slice(0, 37).map(({ id }) => id));
+  });
+
+  test('opens a chunk once for all its rows, and for names asked for in a row', async () => {
+    const store = await here.open();
+    await store.join.put(batchOf('spam', ids(0, 500)));
+    await store.join.put(batchOf('spam', ids(500, 500)));
+    const glances = vi.spyOn(Table.prototype, 'glance');
+    expect(store.join.span('spam', 'press-3', 0, 1e9, 1e6)).toHaveLength(143);
+    expect(glances).toHaveBeenCalledTimes(2);
+    glances.mockClear();
+    for (let n = 0; n < 100; n++) expect(store.join.find('spam', `topic/0/${n}`)?.at).toBe(1_000 + n);
+    expect(glances).toHaveBeenCalledTimes(1);
+    glances.mockRestore();
+  });
+
+  test('never answers from a chunk that is gone, or whose number was given again', async () => {
+    const store = await here.open(small);
+    for (let n = 0; n < 30; n++) await store.join.put(batchOf('spam', ids(n * 100, 100)));
+    expect(store.join.find('spam', 'topic/0/0')).not.toBeNull();
+    for (let n = 30; n < 150; n++) await store.join.put(batchOf('spam', ids(n * 100, 100)));
+    await store.sweep();
+    expect(store.join.find('spam', 'topic/0/0')).toBeNull();
+    failNext();
+    const failing = store.join.put(batchOf('spam', [{ id: 'lost', device: 'd', at: 1 }]));
+    expect(store.join.find('spam', 'lost')?.at).toBe(1);
+    await expect(failing).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    await store.join.put(batchOf('spam', [{ id: 'next', device: 'd', at: 2 }]));
+    expect(store.join.find('spam', 'lost')).toBeNull();
+    expect(store.join.find('spam', 'next')?.at).toBe(2);
+    vi.restoreAllMocks();
   });
 
   test('drops the oldest over the limit in bytes, counts them, and keeps the newest', async () => {

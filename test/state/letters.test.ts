@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { DeadLetter, Message } from '../../src/contract.ts';
+import type { DeadLetter, Message, Store } from '../../src/contract.ts';
 import { SluiceError } from '../../src/errors.ts';
 import { ByteReader } from '../../src/state/codec.ts';
 import { encodeLetter, readLetter } from '../../src/state/letter.ts';
@@ -241,6 +241,41 @@ describe('waiting feedback', () => {
     const third = await here.open();
     expect(third.waiting.size).toBe(2);
     expect(third.waiting.find('spam', ['mid:<a>'])).toEqual([]);
+  });
+
+  test('is given page by page in order of arrival, task by task, what is under way included', async () => {
+    const store = await here.open();
+    expect(store.waiting.entries('spam', 10)).toEqual([]);
+    const puts = Array.from({ length: 23 }, (_, n) =>
+      store.waiting.put(n % 3 === 0 ? 'machine' : 'spam', [`e${n}`, `mid:<${n}>`], `feedback ${n}`, n),
+    );
+    const pages = (of: Store, limit: number) => {
+      const all: ReturnType<Store['waiting']['entries']> = [];
+      for (let after: string | undefined; ; after = all[all.length - 1].key) {
+        const page = of.waiting.entries('spam', limit, after);
+        all.push(...page);
+        if (page.length < limit) return all;
+      }
+    };
+    const expected = Array.from({ length: 23 }, (_, n) => n)
+      .filter((n) => n % 3 !== 0)
+      .map((n) => ({ key: expect.any(String), names: [`e${n}`, `mid:<${n}>`], feedback: `feedback ${n}` }));
+    expect(pages(store, 4)).toEqual(expected);
+    await Promise.all(puts);
+    expect(pages(store, 4)).toEqual(expected);
+    await store.close();
+    const again = await here.open();
+    const all = pages(again, 100);
+    expect(all).toEqual(expected);
+    // What is removed between two pages takes nothing else with it.
+    const first = again.waiting.entries('spam', 5);
+    await again.waiting.remove(first.map(({ key }) => key));
+    expect(again.waiting.entries('spam', 100, first[4].key)).toEqual(all.slice(5));
+    expect(again.waiting.find('spam', [all[5].names[1]])).toEqual([
+      { key: all[5].key, feedback: all[5].feedback },
+    ]);
+    expect(again.waiting.entries('nobody', 5)).toEqual([]);
+    expect(again.waiting.entries('spam', 5, all[all.length - 1].key)).toEqual([]);
   });
 
   test('expires by age and gives way by count, and every loss is counted once, by task', async () => {

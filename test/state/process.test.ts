@@ -416,3 +416,51 @@ test('a closed store rejects, and says why', async () => {
   ])
     await expect(late).rejects.toMatchObject({ code: 'STORE_FAILED', message: 'the store is closed' });
 });
+
+test('a store that is closing refuses reads too, and ends in peace whatever still read from it', async () => {
+  const faults: unknown[] = [];
+  const seen = (error: unknown) => faults.push(error);
+  process.on('uncaughtExceptionMonitor', seen);
+  const store = await here.open();
+  await store.join.put(batchOf('t', [{ id: 'a' }]));
+  await store.journal.append([
+    {
+      task: 't',
+      event: 'a',
+      device: 'd',
+      label: 1,
+      weight: 1,
+      origin: 'o',
+      at: 1,
+      joined: joinedOf('a'),
+    },
+  ]);
+  await store.snapshots.save({ task: 't', journal: 1, labels: 1, at: 1, parts: {} });
+  await store.waiting.put('t', ['b'], 'x', 1);
+  await store.outbox.append('s', [{ topic: 't', key: null, payload: '' }]);
+  const reads: Record<string, () => unknown> = {
+    find: () => store.join.find('t', 'a'),
+    span: () => store.join.span('t', 'd', 0, 1, 1),
+    labelOf: () => store.journal.labelOf('t', 'a'),
+    read: () => store.journal.read('t', 0, 1),
+    newest: () => store.snapshots.newest('t'),
+    waiting: () => store.waiting.find('t', ['b']),
+    entries: () => store.waiting.entries('t', 1),
+    peek: () => store.outbox.peek('s', 1, 1),
+    list: () => store.dead.list(),
+    get: () => store.dead.get('1'),
+    replays: () => store.dead.replays(1),
+  };
+  for (const read of Object.values(reads)) read(); // a read transaction is open
+  const closed = store.close();
+  const refused = expect.objectContaining({ code: 'STORE_FAILED', message: 'the store is closed' });
+  for (const read of Object.values(reads)) expect(read).toThrow(refused);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  for (const read of Object.values(reads)) expect(read).toThrow(refused);
+  await closed;
+  for (const read of Object.values(reads)) expect(read).toThrow(refused);
+  await new Promise((resolve) => setTimeout(resolve, 20)); // timers of lmdb-js, if there were any left
+  process.off('uncaughtExceptionMonitor', seen);
+  expect(faults).toEqual([]);
+  expect(await here.telemetry.value('store_failed')).toBe(0);
+});

@@ -32,7 +32,7 @@ test('a sealed segment gives the candidates that the open one gave, in the same 
         const hashed = (device << 28) >>> 0;
         const block = blocks.get(segment.deviceBlock(hashed));
         const sealed = block ? segment.spanInBlock(block, 100, hashed, -3, 4, 0, 999) : [];
-        expect(sealed).toEqual(memory.span(hashed, -3, 4, 0, 999));
+        expect(sealed).toEqual(memory.span(hashed, -3, 4)(0, 999));
         const page = block ? segment.spanInBlock(block, 100, hashed, -3, 4, 2, 3) : [];
         expect(page).toEqual(sealed.slice(2, 5));
       }

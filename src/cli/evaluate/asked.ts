@@ -2,9 +2,14 @@
  * What was asked of `evaluate` on the command line, checked. Refuses (USAGE) words that are unknown and options that would do
  * nothing, each by its name and with what is allowed.
  */
+import type { z } from 'zod';
+import { explain } from '../../config/explain.ts';
 import { SluiceError } from '../../errors.ts';
+import { featurizers } from '../../features/index.ts';
 import { type FileFormat, formats, type InputOptions } from '../../io/files.ts';
+import { modelKinds } from '../../model/kinds.ts';
 import type { Protocol } from '../../task/evaluation.ts';
+import type { Feedback } from '../../task/feedback.ts';
 import type { TaskSpec } from '../../task/task.ts';
 
 /** As commander gives them. */
@@ -48,6 +53,19 @@ export function whole(option: string, text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
   throw usage(`${option} ${text}: needs a whole number from 0`);
+}
+
+export function threadsOf(text: string): number {
+  const threads = whole('--threads', text);
+  if (threads > 0) return threads;
+  throw usage('--threads 0: needs a whole number from 1; leave it out for the default');
+}
+
+/** Times come from --time, from a mail itself, or where a configuration says. */
+export function checkLag(given: Given, feedback: Feedback, kind: 'mail' | 'reading'): void {
+  if (feedback.lagMs === 0 || kind === 'mail' || given.time !== undefined || given.config !== undefined)
+    return;
+  throw usage(`--feedback ${given.feedback}: a lag in time needs --time COLUMN`);
 }
 
 export function parseInput(given: Given): Omit<InputOptions, 'path'> {
@@ -98,6 +116,16 @@ function assign(target: Record<string, unknown>, path: readonly string[], value:
         : value;
 }
 
+/** Complains in the words of `lint`; a model kind that does not exist is complained about elsewhere. */
+function checkSettings(kind: string, model: object, event: TaskSpec['event'], features: object): void {
+  const models: Readonly<Record<string, { readonly options: z.ZodType }>> = modelKinds;
+  const complaints = [
+    ...(Object.hasOwn(models, kind) ? explain(models[kind].options, model) : []),
+    ...explain(featurizers[event].options, features).map((text) => `features.${text}`),
+  ];
+  if (complaints.length > 0) throw usage(complaints.map((text) => `--set ${text}`).join('\n'));
+}
+
 /** `--model` and `--set` on top of a task. */
 export function adjust(spec: TaskSpec, given: Given): TaskSpec {
   const kind = given.model ?? spec.model.kind;
@@ -113,6 +141,7 @@ export function adjust(spec: TaskSpec, given: Given): TaskSpec {
     if (path[0] === 'features' && path.length > 1) assign(features, path.slice(1), value);
     else assign(model, path[0] === 'model' ? path.slice(1) : path, value);
   }
+  if (given.set.length > 0) checkSettings(kind, model, spec.event, features);
   const positive = given.positive ?? spec.positive;
   return { ...spec, positive, model: { kind, options: model }, features: { options: features } };
 }

@@ -8,7 +8,7 @@ import { asSluiceError } from '../../errors.ts';
 import { listTopics } from '../../io/kafka/topics.ts';
 import { type KafkaSinkOptions, kafka } from '../../io/kafka.ts';
 import type { Place } from './happening.ts';
-import { follow, type Hear, type Listener } from './listen.ts';
+import { follow, type Hear, type Listener } from './listener.ts';
 
 /** How often it looks for topics that were not there yet. */
 const LOOK_EVERY_MS = 2_000;

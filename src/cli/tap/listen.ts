@@ -6,41 +6,15 @@
 import { randomUUID } from 'node:crypto';
 import { topicOf } from '../../app/transport.ts';
 import type { Config } from '../../config.ts';
-import type { Health, IoContext, Message, Source } from '../../contract.ts';
+import type { IoContext, Source } from '../../contract.ts';
 import { SluiceError } from '../../errors.ts';
 import type { KafkaSinkOptions } from '../../io/kafka.ts';
 import { mqtt } from '../../io/mqtt.ts';
 import { type Kind, type Place, usualPlace } from './happening.ts';
 import { KafkaListener } from './kafka.ts';
-
-export type Hear = (message: Message, place: Place) => Promise<void>;
-
-export interface Listener {
-  /** The sink it listens to. */
-  readonly name: string;
-  /** Ok once it hears; the reason where it does not, or no more. */
-  health(): Health;
-  /** Hears until the signal; `tell` gets what a person should know. Resolves when all is closed. */
-  run(hear: Hear, tell: (text: string) => void, signal: AbortSignal): Promise<void>;
-}
+import { follow, type Listener } from './listener.ts';
 
 const session = (): string => `sluice-tap-${randomUUID().slice(0, 8)}`;
-
-/** Reads a source to its end; what is not ours is settled unheard. */
-export async function follow(
-  source: Source,
-  place: (topic: string) => Place | null,
-  hear: Hear,
-  signal: AbortSignal,
-): Promise<void> {
-  for await (const deliveries of source.read(signal)) {
-    for (const delivery of deliveries) {
-      const where = place(delivery.message.topic);
-      if (where && !signal.aborted) await hear(delivery.message, where);
-      delivery.settle('done');
-    }
-  }
-}
 
 function listener(name: string, source: Source, place: (topic: string) => Place | null): Listener {
   return {

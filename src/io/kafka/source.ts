@@ -42,7 +42,6 @@ export class KafkaSource implements Source {
   readonly #marks = new Map<string, Watermark>();
   readonly #commits: Commits;
   readonly #closing = new AbortController();
-  readonly #missed = new Map<Watermark, number>();
   #membership: Membership | null = null;
   #supervision: Promise<void> | null = null;
   #reason = 'not started';
@@ -276,15 +275,14 @@ export class KafkaSource implements Source {
       this.#seek(membership, mark, mark.position);
       return null;
     }
-    this.#missed.delete(mark);
+    mark.missed = 0;
     return mark;
   }
 
   /** True when what is to be retried before `first` has left the log (retention, compaction); it is given up then. */
   #isGone(mark: Watermark, first: number): boolean {
-    const missed = (this.#missed.get(mark) ?? 0) + 1;
-    this.#missed.set(mark, missed);
-    if (missed < MISSED) return false;
+    mark.missed += 1;
+    if (mark.missed < MISSED) return false;
     const where = `${mark.topic}/${mark.partition}, offsets ${mark.position} to ${first - 1}`;
     const count = mark.giveUp(first);
     const text = `${where}: ${count} messages to be retried are no longer in the log`;
@@ -310,7 +308,6 @@ export class KafkaSource implements Source {
   /** What was handed out of a partition is void; it is read again from the committed offset. */
   #forget(mark: Watermark): void {
     mark.lost = true;
-    this.#missed.delete(mark);
     this.#marks.delete(`${mark.topic}/${mark.partition}`);
     this.#intake.dropLost();
   }

@@ -26,6 +26,8 @@ export class Watermark {
   position = -1;
   /** Counts the seeks: what was begun before one must not move the position any more. */
   seeks = 0;
+  /** Stale batches in a row. */
+  missed = 0;
   /** The last offset that a commit confirmed, -1 for none known. */
   committed = -1;
   /** The offset after the last one handed out, -1 while nothing was. */

@@ -37,6 +37,13 @@ export function hasReasonCode(error: Error): boolean {
   return typeof (error as { code?: unknown }).code === 'number';
 }
 
+const NOT_AUTHORIZED = 0x87;
+
+/** Whether the broker said that we may not write to this topic. */
+export function isForbidden(error: Error): boolean {
+  return (error as { code?: unknown }).code === NOT_AUTHORIZED;
+}
+
 /**
  * Why the broker did not take a message, by the reason code of its PUBACK or PUBREC (MQTT 5, 3.4.2.1). "Not
  * authorized" (0x87) is about this topic, the connection stands: trying again would only hold up the others.
@@ -45,7 +52,7 @@ export function publishFailure(error: Error, topic: string, url: string): Sluice
   const { code } = error as { code?: unknown };
   const text = `${hostOf(url)}, topic ${topic}: ${error.message}`;
   if (code === 0x95) return new SluiceError('MESSAGE_TOO_LARGE', text, { cause: error });
-  if (code === 0x87 || code === 0x90 || code === 0x99 || code === 0x9a || code === 0x9b)
+  if (code === NOT_AUTHORIZED || code === 0x90 || code === 0x99 || code === 0x9a || code === 0x9b)
     return new SluiceError('BROKER_REFUSED', text, { cause: error });
   return new SluiceError('PUBLISH_FAILED', text, { cause: error });
 }

@@ -13,11 +13,12 @@ import type { IClientOptions, IClientPublishOptions, IConnackPacket, MqttClient 
 import type { Health, IoContext, Outgoing, Sink } from '../../contract.ts';
 import { SluiceError } from '../../errors.ts';
 import { Certificates } from '../tls.ts';
-import { hasReasonCode, hostOf, publishFailure } from './failure.ts';
+import { hasReasonCode, hostOf, isForbidden, publishFailure } from './failure.ts';
 import { clientIdOf } from './ids.ts';
 import { Link } from './link.ts';
 import type { MqttSinkOptions } from './options.ts';
 import { propertiesOf } from './properties.ts';
+import { Refusals } from './refusals.ts';
 
 /** Written and not yet taken by the kernel, at most (and one message). */
 const SOCKET_BYTES = 1024 * 1024;
@@ -54,6 +55,7 @@ export class MqttSink implements Sink {
   readonly #context: IoContext;
   readonly #clientId: string;
   readonly #link: Link;
+  readonly #refusals: Refusals;
   readonly #certificates: Certificates | null = null;
   readonly #stop = new AbortController();
   /** Handed in and neither confirmed nor rejected, oldest first. */
@@ -75,6 +77,7 @@ export class MqttSink implements Sink {
     this.name = name;
     this.#options = options;
     this.#context = context;
+    this.#refusals = new Refusals(context.clock);
     this.#maxBytes = options.maxMessageSize;
     this.#clientId = sinkIdOf(context.site, name, options);
     if (options.tls) this.#certificates = new Certificates(name, options.tls, context, () => this.#renew());
@@ -137,7 +140,7 @@ export class MqttSink implements Sink {
   async #connected(client: MqttClient, connack: IConnackPacket, url: string): Promise<void> {
     const { birth, maxInFlight, maxMessageSize } = this.#options;
     const { receiveMaximum = 65_535, maximumPacketSize = maxMessageSize } = connack.properties ?? {};
-    if (birth) await this.#announce(client, birth, url);
+    if (birth && !this.#refusals.of(birth.topic)) await this.#announce(client, birth, url);
     this.#maxBytes = Math.min(maxMessageSize, maximumPacketSize);
     const window = Math.min(maxInFlight, receiveMaximum);
     this.#connection = { client, url, window, inFlight: 0, inFlightBytes: 0 };
@@ -153,7 +156,7 @@ export class MqttSink implements Sink {
       await client.publishAsync(birth.topic, birth.payload, { qos: 1, retain: birth.retain });
     } catch (error) {
       if (!(error instanceof Error) || !hasReasonCode(error)) throw error;
-      this.#context.telemetry.error(publishFailure(error, birth.topic, url), { sink: this.name });
+      this.#context.telemetry.error(this.#failure(error, birth.topic, url), { sink: this.name });
     }
   }
 
@@ -183,6 +186,8 @@ export class MqttSink implements Sink {
   #refusal(batch: readonly Outgoing[]): SluiceError | null {
     if (this.#closed) return new SluiceError('PUBLISH_FAILED', `the sink ${this.name} is closed`);
     for (const message of batch) {
+      const forbidden = this.#refusals.of(message.topic);
+      if (forbidden) return forbidden;
       const bytes = sizeOf(message);
       if (bytes > this.#maxBytes) {
         const text = `${message.topic}: ${bytes} bytes, the limit is ${this.#maxBytes}`;
@@ -227,8 +232,14 @@ export class MqttSink implements Sink {
       if (connection !== this.#connection || (error && !hasReasonCode(error))) return;
       connection.inFlight -= 1;
       connection.inFlightBytes -= bytes.length;
-      this.#confirmed(job, error ? publishFailure(error, topic, url) : null);
+      this.#confirmed(job, error ? this.#failure(error, topic, url) : null);
     });
+  }
+
+  #failure(error: Error, topic: string, url: string): SluiceError {
+    const failure = publishFailure(error, topic, url);
+    if (isForbidden(error)) this.#refusals.note(topic, failure);
+    return failure;
   }
 
   #confirmed(job: Job, error: SluiceError | null): void {
