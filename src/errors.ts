@@ -73,7 +73,7 @@ export const errorTable = {
     false,
     1,
   ),
-  DEAD_UNKNOWN: row('`sluice dead list` names the dead letters that are kept.'),
+  DEAD_UNKNOWN: row('List the dead letters that are kept with `sluice dead list`.'),
   DEAD_LOCKED: row(
     'Name the configuration whose `privacy.key` the dead letter was encrypted under, with -c FILE.',
   ),

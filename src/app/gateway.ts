@@ -32,6 +32,7 @@ import { type TaskStatus, Windows } from '../flow/windows.ts';
 import { openStore } from '../state.ts';
 import { openTask, type Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { Background } from './background.ts';
 import { taskSpec } from './spec.ts';
 import { feedbackPlace, openFeedback, openSink, openSource, topicOf } from './transport.ts';
 
@@ -80,9 +81,8 @@ export class Gateway {
   readonly #units = new Map<string, Unit>();
   readonly #sources: { readonly name: string; readonly source: Source }[] = [];
   readonly #feedback: Source[] = [];
-  readonly #timers = new AbortController();
+  readonly #background: Background;
   readonly #startedAt: number;
-  #background: Promise<void>[] = [];
   #pipeline: Pipeline | null = null;
   #suspects: Suspects | null = null;
   #windows: Windows | null = null;
@@ -92,6 +92,7 @@ export class Gateway {
     this.#context = context;
     this.#store = store;
     this.#startedAt = context.clock.now();
+    this.#background = new Background(context.clock, context.telemetry);
   }
 
   /** Opens everything and starts to read. Throws STORE_LOCKED, MODEL_*, CONFIG_INVALID; a broker that is away is no error. */
@@ -132,7 +133,7 @@ export class Gateway {
 
   /** Resolves when every source has ended (files) and its verdicts are out, or at `stop`. Brokers never end. */
   async finished(): Promise<void> {
-    const { signal } = this.#timers;
+    const { signal } = this.#background;
     await this.#pipeline?.finished();
     const waits = () => [...this.#ports.keys()].some((name) => this.#store.outbox.size(name).messages > 0);
     while (!signal.aborted && waits()) await this.#context.clock.sleep(OUTBOX_LOOK_MS, signal);
@@ -155,11 +156,10 @@ export class Gateway {
       clean = (await this.#pipeline?.stop(STOP_DEADLINE_MS))?.clean ?? true;
     });
     this.#pipeline = null;
-    this.#timers.abort();
     const ports = [...this.#ports.values()];
     const units = [...this.#units.values()];
     for (const { publisher } of ports) publisher.release();
-    await step(() => Promise.all(this.#background.splice(0)));
+    await step(() => this.#background.stop());
     await Promise.all(units.map((unit) => step(() => unit.labels.stop())));
     for (const unit of units) await step(() => unit.learner.close());
     await step(() => this.#windows?.publish());
@@ -209,11 +209,6 @@ export class Gateway {
   /** Resolves when every label in the journal is learned. */
   async learned(): Promise<void> {
     await Promise.all([...this.#units.values()].map((unit) => unit.learner.settled()));
-  }
-
-  /** The learner of a task, for tests and tools. */
-  learner(task: string): Learner | undefined {
-    return this.#units.get(task)?.learner;
   }
 
   #io(): IoContext {
@@ -356,13 +351,13 @@ export class Gateway {
     const replayer = new Replayer(this.#store, telemetry, (letter, delivery) =>
       this.#replay(letter, delivery),
     );
-    this.#every(this.#config.monitor.window, async () => this.#windows?.publish());
-    this.#every(1_000, () => replayer.tick());
-    this.#every(1_000, async () => this.#gauges());
-    this.#every(10_000, async () => {
+    this.#background.every(this.#config.monitor.window, async () => this.#windows?.publish());
+    this.#background.every(1_000, () => replayer.tick());
+    this.#background.every(1_000, async () => this.#gauges());
+    this.#background.every(10_000, async () => {
       for (const { labels } of this.#units.values()) await labels.tick();
     });
-    this.#every(30_000, async () => {
+    this.#background.every(30_000, async () => {
       await this.#store.sweep();
       const expired = await this.#store.waiting.expire(
         this.#context.clock.now() - this.#config.store.waiting.age,
@@ -397,21 +392,5 @@ export class Gateway {
       telemetry.set('outbox_messages', { sink: name }, messages);
       telemetry.set('outbox_bytes', { sink: name }, bytes);
     }
-  }
-
-  #every(ms: number, work: () => Promise<void> | undefined): void {
-    const { clock, telemetry } = this.#context;
-    const loop = async () => {
-      while (!this.#timers.signal.aborted) {
-        await clock.sleep(ms, this.#timers.signal);
-        if (this.#timers.signal.aborted) return;
-        try {
-          await work();
-        } catch (thrown) {
-          telemetry.error(asSluiceError(thrown));
-        }
-      }
-    };
-    this.#background.push(loop());
   }
 }

@@ -48,8 +48,10 @@ export const define: DefineVerb = (command, terminal) => {
     .action((options: TapOptions) => tap(options, terminal));
 };
 
-/** How long the brokers may take to be there. */
+/** How long the brokers may take to be there, */
 const CONNECT_MS = 10_000;
+/** and how long those that are there wait for the others. */
+const OTHERS_MS = 3_000;
 const POLL_MS = 20;
 
 async function tap(options: TapOptions, terminal: Terminal): Promise<void> {
@@ -131,15 +133,16 @@ async function connected(
   tell: (text: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const deadline = systemClock.now() + CONNECT_MS;
+  const since = systemClock.now();
   for (;;) {
     const down = listeners.flatMap((listener) => {
       const health = listener.health();
       return health.ok ? [] : [{ name: listener.name, reason: health.reason.replace(/^[A-Z_]+: /, '') }];
     });
     if (down.length === 0 || signal.aborted) return;
-    if (systemClock.now() > deadline) {
-      if (down.length === listeners.length) throw new SluiceError('BROKER_UNREACHABLE', down[0].reason);
+    const all = down.length === listeners.length;
+    if (systemClock.now() - since > (all ? CONNECT_MS : OTHERS_MS)) {
+      if (all) throw new SluiceError('BROKER_UNREACHABLE', down[0].reason);
       for (const { name, reason } of down) tell(`${name}: not heard (tried again): ${reason}`);
       return;
     }

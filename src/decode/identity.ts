@@ -1,5 +1,5 @@
 /**
- * Who an event is and where it came from, as docs and interface define it. Promises: a redelivered
+ * Who an event is and where it came from, as docs/payloads.md defines it. Promises: a redelivered
  * message gives the same identity; a digest identity is marked weak, because it cannot tell two equal
  * messages apart. Refuses nothing: every message has an identity and a device.
  *

@@ -292,7 +292,6 @@ export class Learner implements Scorer {
       if (blocked()) return;
       await store.snapshots.save(snapshot);
       this.#saved = { labels: snapshot.labels, position: snapshot.journal, at: snapshot.at };
-      telemetry.count('snapshots', { task: task.name });
     } catch (thrown) {
       this.#snapshotNotBefore = clock.now() + SNAPSHOT_RETRY_MS;
       telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { task: task.name });

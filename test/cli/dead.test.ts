@@ -184,7 +184,7 @@ describe('dead', () => {
     const { code, err } = await sluice(['dead', 'show', '999999', '-c', config]);
     expect(code).toBe(1);
     expect(err).toContain('DEAD_UNKNOWN: there is no dead letter 999999');
-    expect(err).toContain('`sluice dead list` names');
+    expect(err).toContain('with `sluice dead list`');
   });
 });
 

@@ -74,7 +74,7 @@ ${plainTask('plant')}
     await give('machine', { event: ids[0], label: 'fault', origin: 'test' });
     await expectLearned('machine', 1);
     const time = (n: number) => new Date(1_700_000_000_000 + n * 1_000).toISOString();
-    await give('machine', { device: 'press', from: time(1), to: time(3), label: 'ok' });
+    await give('machine', { device: 'teach/press', from: time(1), to: time(3), label: 'ok' });
     await expectLearned('machine', 4);
     const wrapped = { specversion: '1.0', id: 'f', source: '/hmi', type: 'label' };
     await give('machine', { ...wrapped, data: { event: ids[4], label: 'ok', weight: 2 } });

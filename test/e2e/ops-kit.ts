@@ -281,6 +281,6 @@ export function untilSeen(
 
 /** The numbers of a device's events in the order of their first verdict. */
 export function order(device: string, seen: readonly SeenVerdict[]): number[] {
-  const events = seen.filter((one) => one.device === device).map(({ event }) => event);
+  const events = seen.map(({ event }) => event).filter((event) => event.startsWith(`/${device}/`));
   return [...new Set(events)].map((event) => Number(event.split('/').at(-1)));
 }

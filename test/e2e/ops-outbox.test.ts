@@ -49,6 +49,7 @@ async function stream(site: string, from: number, to: number): Promise<string[]>
 function expectInOrder(seen: Parameters<typeof order>[1]): void {
   for (const device of devices) {
     const numbers = order(device, seen);
+    expect(numbers.length, `device ${device}`).toBeGreaterThan(0);
     expect(numbers, `device ${device}`).toEqual([...numbers].sort((a, b) => a - b));
   }
 }
