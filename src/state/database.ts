@@ -13,6 +13,7 @@
  * just failed), and the rooms read their state again from disk. The next success makes the store healthy.
  */
 import { createHash } from 'node:crypto';
+import { statfsSync } from 'node:fs';
 import { open, type RootDatabase } from 'lmdb';
 import type { Health } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
@@ -38,6 +39,12 @@ export type Tables = Readonly<Record<(typeof TABLES)[number], Table>>;
 /** Bounds the dirty pages of one transaction, which LMDB keeps in memory. */
 const GROUP_BYTES = 32 * 1024 ** 2;
 const GROUP_OPS = 20_000;
+/**
+ * LMDB is kept away from a full disk: its error path has been seen to damage the process's heap when commits fail
+ * again and again. So the room is looked at before each group, and after a failure nothing is tried for a while.
+ */
+const SPARE_BYTES = 4 * 1024 ** 2;
+const REST_MS = 1_000;
 /** A commit that takes longer than this has hung: the disk, or lmdb-js after a panic of LMDB. */
 const STALL_MS = 60_000;
 
@@ -88,6 +95,8 @@ export class Lmdb {
   #groups: Group[] = [];
   #running: Promise<void> | null = null;
   #runningSince = 0;
+  #restUntil = 0;
+  readonly #folder: string;
   #failure: SluiceError | null = null;
   /** Why nothing is written any more. */
   #closed: SluiceError | null = null;
@@ -96,6 +105,7 @@ export class Lmdb {
 
   constructor(folder: string, mapSize: number, telemetry: Telemetry) {
     this.#telemetry = telemetry;
+    this.#folder = folder;
     // permissionsMode is an option of lmdb-js that its types do not name. With eventTurnBatching on, lmdb-js
     // opens a batch of its own around ours, whose promise nobody holds: a failed commit would end the process.
     const durable = { overlappingSync: false, eventTurnBatching: false };
@@ -135,6 +145,7 @@ export class Lmdb {
     for (let group = this.#groups.shift(); group; group = this.#groups.shift()) {
       this.#runningSince = performance.now();
       try {
+        this.#demandRoom(group.bytes);
         await this.#commit(group.ops);
         this.#failure = null;
         group.resolve();
@@ -144,6 +155,17 @@ export class Lmdb {
     }
     this.#runningSince = 0;
     this.#running = null;
+  }
+
+  /** Throws STORE_FULL where the disk has not clearly enough room for so many bytes, or has just failed. */
+  #demandRoom(bytes: number): void {
+    if (performance.now() < this.#restUntil && this.#failure) throw this.#failure;
+    const { bavail, bsize } = statfsSync(this.#folder);
+    if (bavail * bsize > 2 * bytes + SPARE_BYTES) return;
+    throw new SluiceError(
+      'STORE_FULL',
+      `the disk of ${this.#folder} is full: ${bavail * bsize} bytes are free`,
+    );
   }
 
   async #commit(ops: readonly Op[]): Promise<void> {
@@ -169,6 +191,8 @@ export class Lmdb {
   }
 
   #fail(error: SluiceError, group: Group): void {
+    if (error.code === 'STORE_FULL' && performance.now() >= this.#restUntil)
+      this.#restUntil = performance.now() + REST_MS;
     this.#failure = error;
     const waiting = [group, ...this.#groups];
     this.#groups = [];

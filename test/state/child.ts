@@ -130,6 +130,8 @@ async function fill(folder: string): Promise<void> {
   }
   say(`health ${store.health().ok}`);
   say(`size ${store.outbox.size('sink').messages === stored * 1_000}`);
+  // After a failed commit nothing is tried for a second.
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
   let seen = 0;
   for (let more = true; more; ) {
     const { messages: some, through } = store.outbox.peek('sink', 10_000, 1e9);
