@@ -101,7 +101,7 @@ export interface Event {
   readonly body: MailBody | ReadingBody;
 }
 
-/** One text of a mail, decoded. `hidden` marks HTML text a reader does not see. */
+/** One text of a mail, decoded; HTML text that a reader does not see is left out. */
 export interface MailText {
   readonly text: string;
   readonly type: 'plain' | 'html';

@@ -44,7 +44,6 @@ export const signals = {
   published: counter('Messages confirmed by a sink.', ['sink', 'what']),
   dead_letters: counter('Messages that became a dead letter, by code.', ['task', 'code'], 'warn'),
   settled: counter('Messages acknowledged to their source.', ['source']),
-  unrouted: counter('Messages that no task reads; acknowledged and dropped.', ['source'], 'warn'),
   in_flight_events: gauge('Messages taken and not yet settled.', []),
   in_flight_bytes: gauge('Payload bytes taken and not yet settled.', []),
   latency_ms: gauge('From arrival to confirmed verdict, in ms: percentile of the last window.', [

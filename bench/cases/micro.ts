@@ -5,7 +5,7 @@ import path from 'node:path';
 import { open as openLmdb } from 'lmdb';
 import PostalMime from 'postal-mime';
 import { systemClock } from '../../src/clock.ts';
-import type { Event, Rows } from '../../src/contract.ts';
+import type { Event, Rows, Store } from '../../src/contract.ts';
 import { RowArena } from '../../src/features/rows.ts';
 import { openEngine } from '../../src/model/engine.ts';
 import { openStore, storeOptions } from '../../src/state.ts';
@@ -186,6 +186,13 @@ function linearCase(name: string, what: string, learns: boolean): BenchCase {
   };
 }
 
+/** A gateway's store with its default limits, in a folder of the case's own. */
+function storeIn(folder: string): Promise<Store> {
+  const telemetry = new Telemetry({ level: 'silent' });
+  const { path: _, ...limits } = storeOptions.parse({});
+  return openStore({ path: path.join(folder, 'store'), limits, clock: systemClock, telemetry });
+}
+
 const joinStore: BenchCase = {
   name: 'join-store',
   what: 'scored readings kept for feedback, batches of 256, durable',
@@ -195,14 +202,7 @@ const joinStore: BenchCase = {
     const task = machineTask();
     const events = readings(options).flatMap((payload, n) => [...task.decode(message(payload, n))]);
     const folder = await mkdtemp(path.join(os.tmpdir(), 'sluice-bench-'));
-    const telemetry = new Telemetry({ level: 'silent' });
-    const { path: _, ...limits } = storeOptions.parse({});
-    const store = await openStore({
-      path: path.join(folder, 'store'),
-      limits,
-      clock: systemClock,
-      telemetry,
-    });
+    const store = await storeIn(folder);
     const plain = openLmdb({ path: path.join(folder, 'plain'), encoding: 'binary' });
     const size = 256;
     const batches = Array.from({ length: Math.floor(events.length / size) }, (_, b) => {
@@ -259,14 +259,7 @@ const outbox: BenchCase = {
   unit: 'messages',
   async prepare(options) {
     const folder = await mkdtemp(path.join(os.tmpdir(), 'sluice-bench-'));
-    const telemetry = new Telemetry({ level: 'silent' });
-    const { path: _, ...limits } = storeOptions.parse({});
-    const store = await openStore({
-      path: path.join(folder, 'store'),
-      limits,
-      clock: systemClock,
-      telemetry,
-    });
+    const store = await storeIn(folder);
     const payload = 'v'.repeat(600);
     const group = Array.from({ length: 256 }, () => ({
       topic: 'sluice/site/task/verdict',

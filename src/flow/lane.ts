@@ -60,7 +60,6 @@ interface Batch {
 /** What the metrics windows read and reset. */
 export class LaneStats {
   events = 0;
-  messages = 0;
   dead = 0;
   learning = 0;
   readonly byLabel: number[];
@@ -72,7 +71,6 @@ export class LaneStats {
 
   reset(): void {
     this.events = 0;
-    this.messages = 0;
     this.dead = 0;
     this.learning = 0;
     this.byLabel.fill(0);
@@ -128,7 +126,6 @@ export class Lane {
     this.#unfinished += 1;
     const batch = this.#open;
     const before = batch.events.length;
-    this.stats.messages += 1;
     try {
       const events = this.#context.task.decode(slot.message);
       for (const event of events) {
@@ -153,7 +150,6 @@ export class Lane {
   /** Takes one message that must not be decoded and makes it a dead letter. */
   bury(slot: Slot, error: SluiceError): void {
     this.#unfinished += 1;
-    this.stats.messages += 1;
     this.#bury(slot, error);
   }
 

@@ -57,7 +57,6 @@ export interface TaskStatus {
 
 interface Totals {
   events: number;
-  messages: number;
   dead: number;
   learning: number;
   byLabel: number[];
@@ -79,7 +78,7 @@ export class Windows {
 
   add(watched: Pick<Watched, 'task' | 'lane' | 'learner' | 'outputs'>): void {
     const byLabel = watched.task.labels.map(() => 0);
-    const total = { events: 0, messages: 0, dead: 0, learning: 0, byLabel, latency: new LatencyHistogram() };
+    const total = { events: 0, dead: 0, learning: 0, byLabel, latency: new LatencyHistogram() };
     this.#watched.set(watched.task.name, {
       ...watched,
       total,
@@ -164,7 +163,6 @@ export class Windows {
     watched.last = { rate, latencyMs };
     this.#tell(watched);
     total.events += stats.events;
-    total.messages += stats.messages;
     total.dead += stats.dead;
     total.learning += stats.learning;
     total.byLabel.forEach((n, c) => {
