@@ -18,6 +18,8 @@ export interface Prepared {
   sluice(): Promise<Measure>;
   /** The other side. */
   peer(): Promise<Measure>;
+  /** A table in Markdown that the case has worked out beside its rates. */
+  readonly page?: string;
   close?(): Promise<void>;
 }
 

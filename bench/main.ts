@@ -94,7 +94,7 @@ async function main(): Promise<number> {
   const done = results.filter((result): result is CaseResult => 'ratio' in result);
   const skipped = results.filter((result): result is Skipped => 'skipped' in result);
   if (options.json === '-') console.log(JSON.stringify({ machine, results }, null, 2));
-  else console.log(table(done));
+  else console.log([table(done), ...done.flatMap(({ page }) => (page ? [page] : []))].join('\n\n'));
   for (const { case: name, skipped: why } of skipped) console.error(`SKIPPED ${name}: ${why}`);
   if (options.json && options.json !== '-')
     await writeFile(options.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);

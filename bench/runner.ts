@@ -27,6 +27,7 @@ export interface CaseResult {
   readonly ratio: { readonly median: number; readonly min: number; readonly max: number };
   readonly floor: number | null;
   readonly held: boolean | null;
+  readonly page?: string;
 }
 
 export interface Skipped {
@@ -98,6 +99,7 @@ export async function runCase(
     ratio,
     floor: one.floor ?? null,
     held: one.floor === undefined ? null : ratio.median >= one.floor,
+    ...(prepared.page === undefined ? {} : { page: prepared.page }),
   };
 }
 

@@ -51,5 +51,6 @@ export function resultsPage(results: readonly (CaseResult & { machine: Machine }
     '',
     ...machines.map((machine) => `Measured on: ${machine}.`),
     '',
+    ...results.flatMap(({ case: name, page }) => (page ? [`## ${name}`, '', page] : [])),
   ].join('\n');
 }

@@ -8,7 +8,13 @@ export interface Answer {
   readonly event: string;
   /** null: the task is learning. Always null for dead letters. */
   readonly label: string | null;
+  /** The site that the envelope names, or null. */
+  readonly site: string | null;
 }
+
+/** What a gateway's task publishes that the simulator reads. */
+export const ANSWERS = ['verdict', 'dead', 'drift'] as const;
+export type AnswerKind = (typeof ANSWERS)[number];
 
 type Fields = Readonly<Record<string, unknown>>;
 const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
@@ -22,19 +28,29 @@ export function readAnswers(payload: Uint8Array, what: 'verdict' | 'dead'): (Ans
     return [null];
   }
   return (Array.isArray(parsed) ? parsed : [parsed]).map((item: unknown) => {
-    const data = isFields(item) && 'specversion' in item ? item.data : item;
+    const wrapped = isFields(item) && 'specversion' in item;
+    const data = wrapped ? item.data : item;
     if (!isFields(data)) return null;
-    return what === 'verdict' ? readVerdict(data) : readDead(data);
+    const found = what === 'verdict' ? readVerdict(data) : readDead(data);
+    return found && { ...found, site: wrapped ? siteOf(item.source) : null };
   });
 }
 
-function readVerdict({ event, label }: Fields): Answer | null {
+/** `/sluice/<site>/<task>` */
+function siteOf(source: unknown): string | null {
+  const parts = typeof source === 'string' ? source.split('/') : [];
+  return parts.length === 4 && parts[1] === 'sluice' ? parts[2] : null;
+}
+
+type Found = Omit<Answer, 'site'>;
+
+function readVerdict({ event, label }: Fields): Found | null {
   if (typeof event !== 'string' || (typeof label !== 'string' && label !== null)) return null;
   return { event, label };
 }
 
 /** A dead letter may have no event: then its topic, key, headers and payload say which message it was. */
-function readDead({ event, topic, key, headers, payload, truncated }: Fields): Answer | null {
+function readDead({ event, topic, key, headers, payload, truncated }: Fields): Found | null {
   if (typeof event === 'string') return { event, label: null };
   if (typeof topic !== 'string') return null;
   const ours = isFields(headers) ? (headers as Record<string, string>) : undefined;

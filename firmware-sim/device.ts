@@ -9,15 +9,17 @@
  * Every message can be found again by the sender's own numbering: `device` and `seq` stand in the
  * payload (or are the CloudEvents `source` and `id`), so no two readings of a fleet are equal bytes.
  */
+import { Episodes } from './episodes.ts';
 import {
   corrupt,
   drawFaults,
+  type EpisodeLengths,
   type FaultRates,
   faultBit,
   outOfRange,
-  STUCK_READINGS,
   UNREADABLE,
   usualFaults,
+  usualLengths,
   wrongType,
 } from './faults.ts';
 import { Random } from './random.ts';
@@ -49,6 +51,8 @@ const LOAD_MEMORY = 0.9;
 
 export interface DeviceOptions {
   readonly faults?: FaultRates;
+  /** Readings that an episode of a sensor's fault lasts. */
+  readonly episodes?: EpisodeLengths;
   readonly format?: ReadingFormat;
   /** Default `plant`: readings go to `<prefix>/<device>/telemetry`. */
   readonly prefix?: string;
@@ -62,6 +66,7 @@ export class Device {
   readonly #random: Random;
   readonly #faults: FaultRates;
   readonly #format: ReadingFormat;
+  readonly #episodes: Episodes;
   readonly #values = new Float64Array(SENSORS.length);
   #seq = 0;
   #health: Health = 'sound';
@@ -71,9 +76,6 @@ export class Device {
   #mode: Mode = 'run';
   #modeLeft = 0;
   #load = 0;
-  #stuckSensor = 0;
-  #stuckValue = 0;
-  #stuckLeft = 0;
   /** A reading held back by `reorder`, sent after its successor. */
   #held: Reading | null = null;
 
@@ -85,6 +87,7 @@ export class Device {
     this.#random = new Random(world.seed).fork(`device ${truth.name}`);
     this.#faults = options.faults ?? usualFaults;
     this.#format = options.format ?? 'json';
+    this.#episodes = new Episodes(options.episodes ?? usualLengths, truth.type.noise);
     // A plant does not begin with every machine sound: start where a long run would be found.
     const shares = Object.entries(MEAN_READINGS) as [Health, number][];
     this.#health = this.#random.weighted(shares);
@@ -94,10 +97,11 @@ export class Device {
 
   /**
    * What the device sends next: usually one reading; none while one is held back, two when that one
-   * follows or when a message is sent twice. `t` is ms since the world's start, `at` its epoch time.
+   * follows or when a message is sent twice. `t` is ms since the world's start, `at` the time that the device
+   * believes it is, ms since the epoch.
    */
-  next(t: number, at: number): readonly Reading[] {
-    const reading = this.#take(t, at);
+  next(t: number, at: number, faults: FaultRates = this.#faults): readonly Reading[] {
+    const reading = this.#take(t, at, faults);
     if (reading.faults & faultBit('reorder') && !this.#held) {
       this.#held = reading;
       return [];
@@ -108,13 +112,13 @@ export class Device {
     return out;
   }
 
-  #take(t: number, at: number): Reading {
+  #take(t: number, at: number, faults: FaultRates): Reading {
     this.#step();
     this.#seq += 1;
     const random = this.#random;
     const fault = this.#severity > 0 ? this.#fault : 0;
     this.#world.sense(this.#truth, t, this.#mode, fault, this.#severity, this.#load, random, this.#values);
-    const bits = drawFaults(this.#faults, random) | this.#stick();
+    const bits = drawFaults(faults, random) | this.#episodes.apply(this.#values, faults, random);
     const text = this.#write(bits, at);
     const readable = (bits & UNREADABLE) === 0;
     return {
@@ -155,25 +159,14 @@ export class Device {
     return this.#world.labels.length === 2 ? 1 : 1 + this.#fault;
   }
 
-  /** Keeps one sensor at its value during a `stuck` episode; returns the fault's bit while it lasts. */
-  #stick(): number {
-    if (this.#stuckLeft === 0) {
-      if (this.#faults.stuck <= 0 || !this.#random.chance(this.#faults.stuck)) return 0;
-      this.#stuckSensor = this.#random.below(SENSORS.length);
-      this.#stuckValue = this.#values[this.#stuckSensor];
-      this.#stuckLeft = STUCK_READINGS;
-    }
-    this.#stuckLeft -= 1;
-    this.#values[this.#stuckSensor] = this.#stuckValue;
-    return faultBit('stuck');
-  }
-
   /** The payload, written by hand: a third of the cost of JSON.stringify, and faults need the text anyway. */
   #write(bits: number, at: number): string {
     const random = this.#random;
     const touched = bits & TOUCHED ? random.below(SENSORS.length) : -1;
+    const { silent } = this.#episodes;
     let fields = '';
     for (let s = 0; s < SENSORS.length; s++) {
+      if (s === silent) continue;
       const { name, decimals } = SENSORS[s];
       let text = String(rounded(this.#values[s], decimals));
       if (s === touched) {

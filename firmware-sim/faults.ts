@@ -1,6 +1,6 @@
 /**
- * What goes wrong between a sensor and the broker. Rates are probabilities per message (`stuck`: of an
- * episode beginning). A faulty reading keeps its truth: a classifier has to cope. What can no longer be
+ * What goes wrong between a sensor and the broker. Rates are probabilities per message (`stuck`, `offset`,
+ * `dropout`: of an episode beginning). A faulty reading keeps its truth: a classifier has to cope. What can no longer be
  * read at all (`invalid`, `truncated`, `empty`) should end as a dead letter, and is known to the sender.
  */
 import type { Random } from './random.ts';
@@ -17,6 +17,8 @@ export const faultNames = [
   'empty',
   'duplicate',
   'reorder',
+  'offset',
+  'dropout',
 ] as const;
 
 export type FaultName = (typeof faultNames)[number];
@@ -34,14 +36,24 @@ export const usualFaults: FaultRates = {
   empty: 0.000_1,
   duplicate: 0.001,
   reorder: 0.002,
+  offset: 0,
+  dropout: 0,
 };
 
 export const noFaults: FaultRates = Object.fromEntries(
   faultNames.map((name) => [name, 0]),
 ) as unknown as FaultRates;
 
-/** How many readings repeat the same value in a `stuck` episode. */
-export const STUCK_READINGS = 20;
+/** Faults that last: one sensor repeats its value, is off by a constant amount, or is silent. */
+export const episodeNames = ['stuck', 'offset', 'dropout'] as const;
+export type EpisodeName = (typeof episodeNames)[number];
+
+/** How many readings an episode lasts. */
+export type EpisodeLengths = Readonly<Record<EpisodeName, number>>;
+export const usualLengths: EpisodeLengths = { stuck: 20, offset: 60, dropout: 30 };
+
+/** By how many multiples of its noise a sensor is off in an `offset` episode. */
+export const OFFSET = 5;
 
 /** Bit of a fault in `Reading.faults`. */
 export const faultBit = (name: FaultName): number => 1 << faultNames.indexOf(name);
@@ -49,7 +61,9 @@ export const faultBit = (name: FaultName): number => 1 << faultNames.indexOf(nam
 /** The faults whose payload no decoder can read. */
 export const UNREADABLE = faultBit('invalid') | faultBit('truncated') | faultBit('empty');
 
-/** Draws the faults of one message, as bits. Usually 0; at most one of the unreadable ones. */
+const EPISODES = faultBit('stuck') | faultBit('offset') | faultBit('dropout');
+
+/** Draws the faults of one message, as bits. Usually 0; at most one of the unreadable ones, and no episode. */
 export function drawFaults(rates: FaultRates, random: Random): number {
   let bits = 0;
   for (let i = 0; i < faultNames.length; i++) {
@@ -58,7 +72,7 @@ export function drawFaults(rates: FaultRates, random: Random): number {
     const bit = 1 << i;
     if ((bit & UNREADABLE) === 0 || (bits & UNREADABLE) === 0) bits |= bit;
   }
-  return bits;
+  return bits & ~EPISODES;
 }
 
 /** Texts of a field that should be a number: units glued on, decimal commas, words. */

@@ -4,8 +4,9 @@
  */
 import type { Message } from '../src/contract.ts';
 import { readInput } from '../src/io/files.ts';
-import { Device, type DeviceOptions } from './device.ts';
-import { faultNames } from './faults.ts';
+import { Device, type DeviceOptions, type Reading } from './device.ts';
+import { type FaultRates, faultNames, usualFaults } from './faults.ts';
+import { Link, type LinkState, LinkTally, type NetworkPlan, steadyNetwork } from './link.ts';
 import { MailGenerator, type MailOptions } from './mail.ts';
 import { Random } from './random.ts';
 import { createWorld, type World, type WorldOptions } from './world.ts';
@@ -19,11 +20,15 @@ export interface Parcel {
   readonly truth: number;
   /** False where a dead letter is the right answer. */
   readonly readable: boolean;
+  /** Whoever labels this device's events says the opposite of what is true, always. */
+  readonly hostile?: boolean;
 }
 
 export interface Feed {
   readonly kind: 'reading' | 'mail';
   readonly labels: readonly string[];
+  /** Time is counted from here; without it, from the first `next`. */
+  begin?(at: number): void;
   /** What comes next: none, one or several parcels; null when there is nothing more, ever. */
   next(at: number): readonly Parcel[] | null | Promise<readonly Parcel[] | null>;
 }
@@ -32,15 +37,57 @@ export interface ReadingFeed extends Feed {
   readonly world: World;
   /** Messages touched, by fault. */
   faultCounts(): Readonly<Record<string, number>>;
+  deviceCounts(): DeviceCounts;
+}
+
+/** Where the devices stand, and what became of readings that could not be sent at once. */
+export interface DeviceCounts {
+  readonly devices: number;
+  readonly states: Readonly<Record<LinkState, number>>;
+  readonly outages: number;
+  readonly reboots: number;
+  /** Readings waiting in devices, sent late out of a buffer, and dropped by a device: these never reached the broker. */
+  readonly held: number;
+  readonly late: number;
+  readonly dropped: number;
+  /** Devices whose labels are always wrong. */
+  readonly hostile: number;
+}
+
+/** What holds at a moment; the same object as long as nothing changes. */
+export interface Conditions {
+  readonly faults: FaultRates;
+  readonly network: NetworkPlan;
+}
+
+export interface ReadingFeedOptions extends WorldOptions, DeviceOptions {
+  /** By time, ms after the start; default: `faults`, and a network that never fails. */
+  readonly conditions?: (t: number) => Conditions;
+  /** Share of the devices, 0 to 1, drawn by the seed, whose labels are always wrong. */
+  readonly hostile?: number;
+}
+
+interface Machine {
+  readonly device: Device;
+  readonly link: Link<Reading>;
+  readonly hostile: boolean;
+  state: LinkState;
 }
 
 /** Readings of all devices of a world, in an order shuffled once a round: smooth, and never in step. */
-export function readingFeed(options: WorldOptions & DeviceOptions): ReadingFeed {
+export function readingFeed(options: ReadingFeedOptions): ReadingFeed {
   const world = createWorld(options);
-  const devices = world.devices.map((truth) => new Device(world, truth, options));
+  const tally = new LinkTally();
   const random = new Random(options.seed).fork('order');
+  const machines = world.devices.map((truth): Machine => {
+    const own = new Random(options.seed).fork(`network ${truth.name}`);
+    const hostile = own.fork('hostile').chance(options.hostile ?? 0);
+    const device = new Device(world, truth, options);
+    return { device, link: new Link(tally, own), hostile, state: 'run' };
+  });
+  const steady: Conditions = { faults: options.faults ?? usualFaults, network: steadyNetwork };
   const counts = new Float64Array(faultNames.length);
-  let round = random.shuffled(devices);
+  let round = random.shuffled(machines);
   let turn = 0;
   let begin = Number.NaN;
   return {
@@ -48,22 +95,45 @@ export function readingFeed(options: WorldOptions & DeviceOptions): ReadingFeed 
     labels: world.labels,
     world,
     faultCounts: () => Object.fromEntries(faultNames.map((name, i) => [name, counts[i]])),
+    deviceCounts: () => deviceCounts(machines, tally),
+    begin: (at) => {
+      begin = at;
+    },
     next(at) {
       if (Number.isNaN(begin)) begin = at;
       if (turn === round.length) {
-        round = random.shuffled(devices);
+        round = random.shuffled(machines);
         turn = 0;
       }
-      const readings = round[turn++].next(at - begin, at);
-      const parcels = new Array<Parcel>(readings.length);
-      for (let i = 0; i < readings.length; i++) {
-        const { device, payload, truth, readable, faults } = readings[i];
-        if (faults !== 0) for (let f = 0; f < counts.length; f++) counts[f] += (faults >> f) & 1;
-        parcels[i] = { name: device, payload, truth: readable ? truth : -1, readable };
-      }
-      return parcels;
+      const machine = round[turn++];
+      const t = at - begin;
+      const { faults, network } = options.conditions?.(t) ?? steady;
+      const { device, link, hostile } = machine;
+      machine.state = link.state(t, network);
+      // A device that is starting measures nothing.
+      const measured = machine.state === 'boot' ? [] : device.next(t, link.clock(t, at, network), faults);
+      count(measured, counts);
+      return link.pass(measured, network).map(({ device: name, payload, truth, readable }) => {
+        return { name, payload, truth: readable ? truth : -1, readable, hostile };
+      });
     },
   };
+}
+
+function count(readings: readonly Reading[], counts: Float64Array): void {
+  for (const { faults } of readings)
+    if (faults !== 0) for (let f = 0; f < counts.length; f++) counts[f] += (faults >> f) & 1;
+}
+
+function deviceCounts(machines: readonly Machine[], tally: LinkTally): DeviceCounts {
+  const states: Record<LinkState, number> = { run: 0, offline: 0, boot: 0 };
+  let hostile = 0;
+  for (const machine of machines) {
+    states[machine.state] += 1;
+    if (machine.hostile) hostile += 1;
+  }
+  const { held, late, dropped, outages, reboots } = tally;
+  return { devices: machines.length, states, outages, reboots, held, late, dropped, hostile };
 }
 
 const MAIL_LABELS = ['ham', 'spam'];

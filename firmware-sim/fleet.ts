@@ -10,10 +10,11 @@
 import type { Clock, Delivery, Message, Outgoing } from '../src/contract.ts';
 import { asSluiceError } from '../src/errors.ts';
 import { Telemetry } from '../src/telemetry.ts';
-import { readAnswers } from './answers.ts';
-import type { ReadingFeed } from './feeds.ts';
+import { AlarmBook, type SeenAlarm } from './alarms.ts';
+import { ANSWERS, type Answer, type AnswerKind, readAnswers } from './answers.ts';
+import type { DeviceCounts, ReadingFeed } from './feeds.ts';
 import { identityOf } from './identity.ts';
-import { Stream, type StreamCounts, type StreamOptions, TICK_MS } from './stream.ts';
+import { Stream, type StreamCounts, type StreamOptions, type TaskPhases, TICK_MS } from './stream.ts';
 import { fineClock, type Wire } from './wire.ts';
 
 export type { StreamCounts, StreamOptions } from './stream.ts';
@@ -22,6 +23,8 @@ export interface FleetOptions {
   readonly wire: Wire;
   readonly streams: readonly StreamOptions[];
   readonly seed: number;
+  /** Answers whose envelope names another site are passed over: a Kafka topic carries those of all sites. */
+  readonly site?: string;
   readonly clock?: Clock;
   readonly telemetry?: Telemetry;
   /** Ends sending, as `drain` does, but without waiting. */
@@ -51,6 +54,14 @@ export interface Fleet {
   counts(): FleetCounts;
   /** Resolves when every feed has ended and every message is answered (only replay ends by itself). */
   readonly finished: Promise<void>;
+  /** When sending began, ms since the epoch; null before. */
+  readonly startedAt: number | null;
+  /** Drift alarms that came, in order. */
+  readonly alarms: readonly SeenAlarm[];
+  /** The books divided by phase. */
+  phases(): readonly TaskPhases[];
+  /** Where the simulated devices stand; null where there are none. */
+  devices(): DeviceCounts | null;
   /** Stops sending and waits until nothing is outstanding, at most `timeoutMs`. */
   drain(timeoutMs: number): Promise<FleetSummary>;
   /** Closes the connections. Without `drain` first, what is open stays uncounted. */
@@ -68,11 +79,14 @@ class RunningFleet implements Fleet {
   readonly #telemetry: Telemetry;
   readonly #streams: readonly Stream[];
   /** Topic of an answer to its stream and kind. */
-  readonly #routes = new Map<string, { readonly stream: Stream; readonly what: 'verdict' | 'dead' }>();
+  readonly #routes = new Map<string, { readonly stream: Stream; readonly what: AnswerKind }>();
   readonly #sending = new AbortController();
   readonly #reading = new AbortController();
   readonly #begin: number;
+  readonly #site: string | null;
+  readonly #alarms: AlarmBook;
   readonly #loops: Promise<void>[];
+  #startedAt: number | null = null;
   #publishing = 0;
   #resent = 0;
   #refused = 0;
@@ -84,28 +98,49 @@ class RunningFleet implements Fleet {
     this.#telemetry = options.telemetry ?? new Telemetry({ level: 'warn' });
     this.#streams = options.streams.map((s, i) => new Stream(s, options.seed ^ Math.imul(i + 1, 0x85ebca6b)));
     for (const stream of this.#streams) {
-      for (const what of ['verdict', 'dead'] as const) {
+      for (const what of ANSWERS) {
         this.#routes.set(this.#wire.topic(stream.options.task, what), { stream, what });
       }
     }
     options.signal?.addEventListener('abort', () => this.#sending.abort(), { once: true });
     if (options.signal?.aborted) this.#sending.abort();
     this.#begin = this.#clock.now();
+    this.#site = options.site ?? null;
+    this.#alarms = new AlarmBook(this.#site, this.#begin);
     const send = this.#send();
     this.#loops = [send, this.#listen()];
     this.finished = send.then(() => this.#settled(Number.POSITIVE_INFINITY));
   }
 
   counts(): FleetCounts {
-    const feed = this.#streams.map((s) => s.options.feed).find((f): f is ReadingFeed => f.kind === 'reading');
     return {
       seconds: (this.#clock.now() - this.#begin) / 1000,
       tasks: this.#streams.map((stream) => stream.counts()),
       resent: this.#resent,
       refused: this.#refused,
-      unreadableAnswers: this.#unreadable,
-      faults: feed?.faultCounts() ?? {},
+      unreadableAnswers: this.#unreadable + this.#alarms.unreadable,
+      faults: this.#readings?.faultCounts() ?? {},
     };
+  }
+
+  get startedAt(): number | null {
+    return this.#startedAt;
+  }
+
+  get alarms(): readonly SeenAlarm[] {
+    return this.#alarms.alarms;
+  }
+
+  phases(): readonly TaskPhases[] {
+    return this.#streams.map((stream) => stream.phases());
+  }
+
+  devices(): DeviceCounts | null {
+    return this.#readings?.deviceCounts() ?? null;
+  }
+
+  get #readings(): ReadingFeed | undefined {
+    return this.#streams.map((s) => s.options.feed).find((f): f is ReadingFeed => 'faultCounts' in f);
   }
 
   async drain(timeoutMs: number): Promise<FleetSummary> {
@@ -143,6 +178,9 @@ class RunningFleet implements Fleet {
       // An answer that came before our subscription would be missed, and then counted as lost.
       while (!signal.aborted && !this.#wire.answers.health().ok)
         await this.#clock.sleep(READY_POLL_MS, signal);
+      const now = this.#clock.now();
+      this.#startedAt = now;
+      for (const stream of this.#streams) stream.begin(now);
       while (!signal.aborted && this.#streams.some((stream) => !stream.ended)) {
         for (const stream of this.#streams) await this.#sendDue(stream);
         this.#sendLabels();
@@ -159,6 +197,7 @@ class RunningFleet implements Fleet {
     const now = this.#clock.now();
     const count = stream.due(now);
     const { feed } = stream.options;
+    const book = stream.books.at(stream.since(now));
     const batch: Outgoing[] = [];
     const slots: number[] = [];
     for (let i = 0; i < count && !stream.ended; i++) {
@@ -168,11 +207,12 @@ class RunningFleet implements Fleet {
         stream.ended = true;
         break;
       }
-      for (const { name, payload, truth, readable } of parcels) {
+      for (const { name, payload, truth, readable, hostile } of parcels) {
         const number = String(stream.ledger.counted + 1);
         const outgoing = this.#outgoing(feed.kind, name, payload, number);
-        slots.push(stream.ledger.send(identityOf(outgoing), truth, readable, now));
+        slots.push(stream.ledger.send(identityOf(outgoing), truth, readable, now, hostile ? HOSTILE : 0));
         batch.push(outgoing);
+        book.sent += 1;
       }
     }
     if (batch.length > 0) void this.#publish(stream, batch, slots);
@@ -230,6 +270,7 @@ class RunningFleet implements Fleet {
         payload: JSON.stringify({ event, label, origin: 'simulator', at }),
       }));
       stream.labelled += batch.length;
+      stream.books.at(stream.since(now)).labelled += batch.length;
       this.#publishing += 1;
       void this.#insist(batch).then(() => {
         this.#publishing -= 1;
@@ -252,17 +293,37 @@ class RunningFleet implements Fleet {
     delivery.settle('done');
   }
 
-  #book({ ledger, desk }: Stream, what: 'verdict' | 'dead', message: Message): void {
+  #book(stream: Stream, what: AnswerKind, message: Message): void {
     const now = this.#clock.now();
+    if (what === 'drift') {
+      this.#alarms.enter(message.payload, now);
+      return;
+    }
     for (const answer of readAnswers(message.payload, what)) {
       if (answer === null) this.#unreadable += 1;
-      else if (what === 'dead') ledger.deadLetter(answer.event, now);
-      else {
-        const found = ledger.verdict(answer.event, answer.label, now);
-        if (found.kind === 'first') desk.see(answer.event, found.number, found.truth, now);
-      }
+      else if (this.#site === null || answer.site === null || answer.site === this.#site)
+        enter(stream, what, answer, now);
     }
   }
+}
+
+const HOSTILE = 1;
+
+function enter(stream: Stream, what: 'verdict' | 'dead', { event, label }: Answer, now: number): void {
+  const { ledger, desk, books } = stream;
+  const found = what === 'dead' ? ledger.deadLetter(event, now) : ledger.verdict(event, label, now);
+  if (found.kind !== 'first') return;
+  const book = books.at(stream.since(found.sentAt));
+  if (what === 'dead') {
+    book.deadLetters += 1;
+    return;
+  }
+  book.verdicts += 1;
+  if (label !== null && found.truth >= 0) {
+    book.tested += 1;
+    if (ledger.labels[found.truth] === label) book.correct += 1;
+  }
+  desk.see(event, found.number, found.truth, now, found.mark === HOSTILE);
 }
 
 /** Starts sending at once. */

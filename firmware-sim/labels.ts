@@ -5,9 +5,17 @@
  */
 import { Random } from './random.ts';
 
+/** How the times to a label lie around their mean. */
+export const delayShapes = ['uniform', 'fixed', 'exponential', 'lognormal'] as const;
+
 export interface LabelPlan {
-  /** Mean time from verdict to label, ms; each one takes between half and one and a half times this. */
+  /** Mean time from verdict to label, ms. */
   readonly delay: number;
+  /**
+   * `uniform` (default): between half and one and a half times the mean. `fixed`: just the mean. `exponential`: many
+   * soon, some late. `lognormal`: a long tail (sigma 1 of the logarithm).
+   */
+  readonly shape?: (typeof delayShapes)[number];
   /** Share of events that get a label, 0 to 1. */
   readonly fraction: number;
   /** Share of the labels that are wrong, 0 to 1. */
@@ -25,7 +33,8 @@ const BUCKET_MS = 50;
 const MAX_WAITING = 500_000;
 
 export class LabelDesk {
-  readonly #plan: LabelPlan;
+  /** By time, so that phases can change it. */
+  readonly #planAt: (now: number) => LabelPlan;
   readonly #labels: readonly string[];
   readonly #seed: number;
   /** By due time in steps of BUCKET_MS; few, however many labels wait. */
@@ -33,8 +42,8 @@ export class LabelDesk {
   #waiting = 0;
   #notGiven = 0;
 
-  constructor(plan: LabelPlan, labels: readonly string[], seed: number) {
-    this.#plan = plan;
+  constructor(plan: LabelPlan | ((now: number) => LabelPlan), labels: readonly string[], seed: number) {
+    this.#planAt = typeof plan === 'function' ? plan : () => plan;
     this.#labels = labels;
     this.#seed = seed;
   }
@@ -48,19 +57,23 @@ export class LabelDesk {
     return this.#notGiven;
   }
 
-  /** A verdict was seen: perhaps someone will label it. `truth` -1: nobody knows. */
-  see(event: string, number: number, truth: number, now: number): void {
+  /**
+   * A verdict was seen: perhaps someone will label it. `truth` -1: nobody knows. `hostile`: whoever does always says
+   * what is not true.
+   */
+  see(event: string, number: number, truth: number, now: number, hostile = false): void {
     if (truth < 0) return;
+    const plan = this.#planAt(now);
     const random = new Random(this.#seed ^ Math.imul(number + 1, 0x9e3779b1));
-    if (!random.chance(this.#plan.fraction)) return;
+    if (!random.chance(plan.fraction)) return;
     if (this.#waiting >= MAX_WAITING) {
       this.#notGiven += 1;
       return;
     }
-    const wrong = random.chance(this.#plan.wrong);
+    const wrong = random.chance(plan.wrong) || hostile;
     const others = this.#labels.length - 1;
     const label = wrong ? (truth + 1 + random.below(others)) % this.#labels.length : truth;
-    const due = Math.ceil((now + this.#plan.delay * (0.5 + random.next())) / BUCKET_MS);
+    const due = Math.ceil((now + delayOf(plan, random)) / BUCKET_MS);
     const list = this.#buckets.get(due);
     const entry = { event, label: this.#labels[label] };
     if (list) list.push(entry);
@@ -81,4 +94,12 @@ export class LabelDesk {
     }
     return out;
   }
+}
+
+function delayOf({ delay, shape = 'uniform' }: LabelPlan, random: Random): number {
+  if (shape === 'fixed') return delay;
+  if (shape === 'exponential') return random.exponential(delay);
+  // The mean of a lognormal is exp(mu + sigma²/2).
+  if (shape === 'lognormal') return delay * Math.exp(random.normal() - 0.5);
+  return delay * (0.5 + random.next());
 }

@@ -21,7 +21,14 @@ const REFUSED = 4;
 
 /** What `answer` found out about an identity. */
 export type Answered =
-  | { readonly kind: 'first'; readonly number: number; readonly truth: number }
+  | {
+      readonly kind: 'first';
+      readonly number: number;
+      readonly truth: number;
+      /** When it was entered, and the mark that it was entered with. */
+      readonly sentAt: number;
+      readonly mark: number;
+    }
   | { readonly kind: 'duplicate' }
   | { readonly kind: 'foreign' };
 
@@ -77,6 +84,7 @@ export class Ledger {
   #state = new Uint8Array(1024);
   #truth = new Int8Array(1024);
   #readable = new Uint8Array(1024);
+  #marks = new Uint8Array(1024);
   #next = new Int32Array(1024);
   #sentAt = new Float64Array(1024);
   #number = new Float64Array(1024);
@@ -117,14 +125,15 @@ export class Ledger {
 
   /**
    * Enters a message just before it is published; returns its slot for `confirm` and `refuse`.
-   * `truth` is a label index or -1 where there is none.
+   * `truth` is a label index or -1 where there is none; `mark` (0 to 255) comes back with the answer.
    */
-  send(id: string, truth: number, readable: boolean, at: number): number {
+  send(id: string, truth: number, readable: boolean, at: number, mark = 0): number {
     const slot = this.#free.pop() ?? this.#grow();
     const key = compact(id);
     this.#state[slot] = 0;
     this.#truth[slot] = truth;
     this.#readable[slot] = readable ? 1 : 0;
+    this.#marks[slot] = mark;
     this.#next[slot] = -1;
     this.#sentAt[slot] = at;
     this.#number[slot] = this.#sent;
@@ -208,7 +217,13 @@ export class Ledger {
     else this.#open.delete(key);
     this.#remember(key);
     this.#latency.add(at - this.#sentAt[slot]);
-    const found = { kind: 'first', number: this.#number[slot], truth: this.#truth[slot] } as const;
+    const found = {
+      kind: 'first',
+      number: this.#number[slot],
+      truth: this.#truth[slot],
+      sentAt: this.#sentAt[slot],
+      mark: this.#marks[slot],
+    } as const;
     if (this.#state[slot] & CONFIRMED) this.#outstanding -= 1;
     this.#mark(slot, ANSWERED);
     return found;
@@ -246,6 +261,7 @@ export class Ledger {
     this.#state = copy(new Uint8Array(size), this.#state);
     this.#truth = copy(new Int8Array(size), this.#truth);
     this.#readable = copy(new Uint8Array(size), this.#readable);
+    this.#marks = copy(new Uint8Array(size), this.#marks);
     this.#next = copy(new Int32Array(size), this.#next);
     this.#sentAt = copy(new Float64Array(size), this.#sentAt);
     this.#number = copy(new Float64Array(size), this.#number);

@@ -8,12 +8,14 @@ import type { Clock, IoContext, Sink, Source, Transport } from '../src/contract.
 import { SluiceError } from '../src/errors.ts';
 import { transports } from '../src/io/index.ts';
 import { Telemetry } from '../src/telemetry.ts';
+import { ANSWERS } from './answers.ts';
+import { spread } from './spread.ts';
 
 export interface Wire {
   readonly sink: Sink;
-  /** Brings verdicts and dead letters of all tasks. */
+  /** Brings verdicts, dead letters and drift alarms of all tasks. */
   readonly answers: Source;
-  /** Topic of `what` (`verdict`, `dead`, `feedback`) of a task. */
+  /** Topic of `what` (`verdict`, `dead`, `drift`, `feedback`) of a task. */
   topic(task: string, what: string): string;
   /** Where a reading or a mail goes; `name` is the device or the mailbox. */
   address(kind: 'reading' | 'mail', name: string): { readonly topic: string; readonly key: string | null };
@@ -50,16 +52,30 @@ function contextOf(options: WireOptions): IoContext {
   };
 }
 
-const ANSWERS = ['verdict', 'dead'] as const;
-
 /** The sending half of a transport; those used here have one. */
 function sinkSide<A, B>(transport: Transport<A, B>): NonNullable<Transport<A, B>['sink']> {
   if (!transport.sink) throw new SluiceError('INTERNAL', 'this transport cannot publish');
   return transport.sink;
 }
 
-/** MQTT: `plant/<device>/telemetry` and `mail/inbound/<mailbox>`. Version 4 is MQTT 3.1.1 (the embedded broker). */
-export function overMqtt(url: string, options: WireOptions & { readonly version?: 4 | 5 }): Wire {
+const MQTT_INPUTS = { reading: 'plant', mail: 'mail/inbound' };
+
+/**
+ * MQTT: `plant/<device>/telemetry` and `mail/inbound/<mailbox>`, or under `inputs`. Version 4 is MQTT 3.1.1 (the embedded
+ * broker).
+ */
+export function overMqtt(
+  url: string | readonly string[],
+  options: WireOptions & {
+    readonly version?: 4 | 5;
+    readonly inputs?: Readonly<Record<'reading' | 'mail', string>>;
+    /** User, password, certificates: as in a configuration. */
+    readonly access?: Readonly<Record<string, unknown>>;
+    /** Connections that the devices share; default 1. */
+    readonly connections?: number;
+  },
+): Wire {
+  const inputs = options.inputs ?? MQTT_INPUTS;
   const { mqtt } = transports;
   const outward = sinkSide(mqtt);
   const context = contextOf(options);
@@ -67,8 +83,12 @@ export function overMqtt(url: string, options: WireOptions & { readonly version?
   const version = options.version ?? 5;
   const topic = (task: string, what: string): string => outward.topic(options.site, task, what);
   const topics = options.tasks.flatMap((task) => ANSWERS.map((what) => topic(task, what)));
-  const sink = outward.options.parse({ url, version, session: `${session}-out` });
+  const sinks = Array.from({ length: options.connections ?? 1 }, (_, i) => {
+    const own = { ...options.access, url, version, session: `${session}-out${i === 0 ? '' : `-${i}`}` };
+    return outward.open('simulator', outward.options.parse(own), context);
+  });
   const source = mqtt.source.options.parse({
+    ...options.access,
     url,
     version,
     topics,
@@ -76,11 +96,11 @@ export function overMqtt(url: string, options: WireOptions & { readonly version?
     sessionExpiry: SESSION_EXPIRY_MS,
   });
   return {
-    sink: outward.open('simulator', sink, context),
+    sink: spread(sinks),
     answers: mqtt.source.open('simulator-answers', source, context),
     topic,
     address: (kind, name) => ({
-      topic: kind === 'mail' ? `mail/inbound/${name}` : `plant/${name}/telemetry`,
+      topic: kind === 'mail' ? `${inputs.mail}/${name}` : `${inputs.reading}/${name}/telemetry`,
       key: null,
     }),
     headers: false,
@@ -95,16 +115,23 @@ const KAFKA_INPUTS = { reading: 'plant.telemetry', mail: 'mail.inbound' };
  */
 export function overKafka(
   brokers: readonly string[],
-  options: WireOptions & { readonly inputs?: Readonly<Record<'reading' | 'mail', string>> },
+  options: WireOptions & {
+    readonly inputs?: Readonly<Record<'reading' | 'mail', string>>;
+    /** TLS and SASL: as in a configuration. */
+    readonly access?: Readonly<Record<string, unknown>>;
+  },
 ): Wire {
   const { kafka } = transports;
   const outward = sinkSide(kafka);
   const context = contextOf(options);
   const topic = (task: string, what: string): string => outward.topic(options.site, task, what);
   const topics = options.tasks.flatMap((task) => ANSWERS.map((what) => topic(task, what)));
-  const sink = outward.options.parse({ brokers, createTopics: true });
+  const sink = outward.options.parse({ ...options.access, brokers, createTopics: true });
   const group = options.session ?? `sluice-sim-${options.site}`;
-  const source = kafka.source.options.parse({ brokers, topics, group, createTopics: true });
+  const source = kafka.source.options.parse({
+    ...{ ...options.access, brokers, topics },
+    ...{ group, createTopics: true },
+  });
   return {
     sink: outward.open('simulator', sink, context),
     answers: kafka.source.open('simulator-answers', source, context),

@@ -8,7 +8,10 @@
  * + sensor noise, all in units of the sensor. Faults overlap with the noise of sound machines: a linear
  * model reaches about 95 to 99 %, never 100 %.
  */
+import { concerns, type Drift, mannerOf, progress } from './drift.ts';
 import { Random } from './random.ts';
+
+export type { Drift } from './drift.ts';
 
 /** Numeric sensors in the order in which readings carry them. */
 export const SENSORS = [
@@ -72,23 +75,6 @@ const modes: Readonly<Record<Mode, { readonly factor: Vector; readonly share: nu
   boost: { factor: [1.03, 1.08, 1.09, 1.02, 1.05], share: 0.15 },
 };
 
-/** One drift that the world goes through. The script is the truth that a drift detector is judged by. */
-export interface Drift {
-  /** Begin, ms after the world's start. */
-  readonly at: number;
-  /** 0 is abrupt; else the ms that a linear change takes. */
-  readonly over: number;
-  /** Which devices: a name, a machine type, or `*`. */
-  readonly who: string;
-  /** `sensor`: values shift (virtual drift of the inputs). `concept`: a fault begins to show elsewhere (real drift). */
-  readonly kind: 'sensor' | 'concept';
-  /** With `sensor`: which one, and by how many multiples of its noise. */
-  readonly sensor?: SensorName;
-  readonly shift?: number;
-  /** With `concept`: signatures and baselines move so far (1: the old boundary is useless). */
-  readonly strength?: number;
-}
-
 export interface WorldOptions {
   readonly seed: number;
   readonly devices: number;
@@ -97,6 +83,8 @@ export interface WorldOptions {
   /** Length of a day, ms; default 24 h. Shorten it to see the rhythm in a short run. */
   readonly dayMs?: number;
   readonly drift?: readonly Drift[];
+  /** Names of `machineTypes` that the devices have, in turn; default all. */
+  readonly types?: readonly string[];
 }
 
 /** What sets one device apart. */
@@ -146,11 +134,12 @@ const CONCEPT_SOUND: Vector = [1.2, 3.8, 0.5, 0, 0];
 export function createWorld(options: WorldOptions): World {
   const random = new Random(options.seed).fork('world');
   const faults = Object.keys(signatures);
-  const devices = Array.from({ length: options.devices }, (_, index) => createDevice(index, random));
-  const drift = options.drift ?? [];
-  const driftOf = devices.map((device) =>
-    drift.filter((d) => d.who === '*' || d.who === device.name || d.who === device.type.name),
+  const types = machineTypes.filter(({ name }) => options.types?.includes(name) ?? true);
+  const devices = Array.from({ length: options.devices }, (_, index) =>
+    createDevice(index, types[index % types.length], random),
   );
+  const drift = options.drift ?? [];
+  const driftOf = devices.map((device) => changesOf(device, drift, options.seed));
   const dayMs = options.dayMs ?? DAY_MS;
   return {
     labels: options.classes === 4 ? ['ok', ...faults] : ['ok', 'fault'],
@@ -163,19 +152,20 @@ export function createWorld(options: WorldOptions): World {
       const day = Math.sin((2 * Math.PI * t) / dayMs + device.phase);
       const factor = modes[mode].factor;
       const signature = signatures[faults[fault]];
+      const changes = driftOf[device.index];
+      for (const change of changes) change.done = change.draw(t);
       for (let s = 0; s < SENSORS.length; s++) {
         const unit = device.type.noise[s];
         let multiple = RHYTHM[s] * day + device.type.load[s] * load + noise.normal();
         if (severity > 0) multiple += severity * signature[s];
-        for (const d of driftOf[device.index]) multiple += driftBy(d, s, severity, progress(d, t));
+        for (const { drift: d, done } of changes) multiple += driftBy(d, s, severity, done);
         out[s] = Math.max(SENSORS[s].min, device.base[s] * factor[s] + multiple * unit);
       }
     },
   };
 }
 
-function createDevice(index: number, random: Random): DeviceTruth {
-  const type = machineTypes[index % machineTypes.length];
+function createDevice(index: number, type: MachineType, random: Random): DeviceTruth {
   const base = type.base.map((value, s) => value + 0.6 * type.noise[s] * random.normal());
   return {
     name: `${type.name}-${String(index + 1).padStart(2, '0')}`,
@@ -186,9 +176,23 @@ function createDevice(index: number, random: Random): DeviceTruth {
   };
 }
 
-function progress(drift: Drift, t: number): number {
-  if (t < drift.at) return 0;
-  return drift.over <= 0 ? 1 : Math.min(1, (t - drift.at) / drift.over);
+/** One drift as one device goes through it. */
+interface Change {
+  readonly drift: Drift;
+  /** How far it has gone for a reading taken at `t`. */
+  draw(t: number): number;
+  /** For the reading that is being taken. */
+  done: number;
+}
+
+/** A gradual change draws for each reading, from numbers of its own: nothing else moves with it. */
+function changesOf(device: DeviceTruth, script: readonly Drift[], seed: number): Change[] {
+  return script.flatMap((drift, index) => {
+    if (!concerns(drift, index, device.name, device.type.name, seed)) return [];
+    if (mannerOf(drift) !== 'gradual') return [{ drift, done: 0, draw: (t) => progress(drift, t) }];
+    const random = new Random(seed).fork(`drift ${index} ${device.name}`);
+    return [{ drift, done: 0, draw: (t) => (random.chance(progress(drift, t)) ? 1 : 0) }];
+  });
 }
 
 function driftBy(drift: Drift, sensor: number, severity: number, done: number): number {

@@ -6,7 +6,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Failure, quietly, readText, root, say, seconds, step, tail } from './terminal.mjs';
 
@@ -166,7 +166,15 @@ async function compileTypeScript() {
   if (existsSync(inRoot('dist', 'src', 'main.js')) && stampOf('typescript') === wanted) return;
   const tsc = inRoot('node_modules', '.bin', 'tsc');
   await step('typescript', 'compiling TypeScript', 'TypeScript compiled', tsc, ['-p', '.']);
+  await buildPage(tsc);
   stamp('typescript', wanted);
+}
+
+/** The dashboard's page has the types of a browser, so it is compiled on its own; its style goes beside it. */
+async function buildPage(tsc) {
+  const page = path.join('src', 'web', 'client');
+  await step('page', 'compiling the dashboard', 'dashboard compiled', tsc, ['-p', page]);
+  copyFileSync(inRoot(page, 'style.css'), inRoot('dist', page, 'style.css'));
 }
 
 // ---------------------------------------------------------------- tools

@@ -7,6 +7,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { ensureChromium } from './servers/chromium.mjs';
 import { ensureKafka } from './servers/kafka.mjs';
 import { ensureMosquitto } from './servers/mosquitto.mjs';
 import { aloud, quietly, readText, root, say, seconds, tail } from './terminal.mjs';
@@ -49,11 +50,12 @@ export async function test(args) {
   return tally.failed > 0 ? 1 : 0;
 }
 
-/** Fetches the servers that tests start, so that the tests find them; those that need a missing one skip themselves. */
+/** Fetches the servers (and finds the browser) that tests start, so that the tests find them; those that need a missing one skip themselves. */
 async function servers(tally) {
   for (const [name, ensure] of [
     ['Kafka', ensureKafka],
     ['mosquitto', ensureMosquitto],
+    ['Chromium', ensureChromium],
   ]) {
     const since = performance.now();
     const { missing } = await ensure();
@@ -84,6 +86,7 @@ async function checks(tally) {
     'node_modules/.bin/biome check --write .',
   );
   await check(tally, 'types', bin('tsc'), ['-p', '.', '--noEmit', '--incremental', 'false']);
+  await check(tally, 'page-types', bin('tsc'), ['-p', 'src/web/client', '--noEmit']);
   await checkFormat(tally);
   if (existsSync(inRoot('src', 'cli', 'docs.ts'))) {
     const main = inRoot('dist', 'src', 'main.js');

@@ -284,6 +284,19 @@ export interface Transport<SourceOptions, SinkOptions> {
     topic(site: string, task: string, what: string, templates?: Readonly<Record<string, string>>): string;
     /** A source on these topics of the same broker, in a session or group of this gateway's own, reading from the start of what the broker kept for it. */
     openFeedback(name: string, options: SinkOptions, topics: readonly string[], context: IoContext): Source;
+    /** Values that stay on the same broker: what shall run, and what runs. */
+    openBoard(name: string, options: SinkOptions, context: IoContext): import('./contract/loop.ts').Board;
+    /**
+     * A source of `whats` of a task from every site of a fleet, in a session or group named for `reader`, from the start of
+     * what the broker kept for it.
+     */
+    openFleet(
+      reader: string,
+      options: SinkOptions,
+      task: string,
+      whats: readonly string[],
+      context: IoContext,
+    ): Source;
   } | null;
 }
 
@@ -297,6 +310,11 @@ export interface JoinStore {
   find(task: string, name: string): JoinedRow | null;
   /** Every event of a device with from <= at <= to, oldest first, at most `limit`. */
   span(task: string, device: string, from: number, to: number, limit: number): JoinedRow[];
+  /**
+   * Events of any device with from <= at <= to, by time: at most `limit`, and only as far as a bounded look at what
+   * arrived since `from` goes. For people who know the time alone.
+   */
+  during(task: string, from: number, to: number, limit: number): JoinedRow[];
 }
 
 /** The labels of a task in the order in which they are learned. */
@@ -321,6 +339,28 @@ export interface Journal {
     after: number,
     limit: number,
   ): { readonly entries: JournalEntry[]; readonly through: number };
+  /**
+   * Every entry of a task with seq > after that is on disk, in order: superseded ones and withdrawals too.
+   * `through` as in `read`. What was pruned before it was read is not among them.
+   */
+  tail(
+    task: string,
+    after: number,
+    limit: number,
+  ): { readonly entries: JournalEntry[]; readonly through: number };
+  /**
+   * The seq of a task after which `tail` gives at most `newest` entries: 0 where there are no more in all, the last
+   * seq on disk for `newest` 0.
+   */
+  before(task: string, newest: number): number;
+}
+
+/** How far something has come, by name: numbers that survive a kill. */
+export interface Cursors {
+  /** 0 where it was never set. */
+  get(name: string): number;
+  /** Durable when it resolves; of two calls the later one stays. Rejects with STORE_*. */
+  set(name: string, position: number): Promise<void>;
 }
 
 /** A model and what belongs to it, as of a journal position. */
@@ -336,8 +376,11 @@ export interface Snapshot {
 }
 
 export interface Snapshots {
-  /** One transaction. Keeps a few older ones, geometrically spaced, so that recent labels can be taken back. */
-  save(snapshot: Snapshot): Promise<void>;
+  /**
+   * One transaction. Keeps a few older ones, geometrically spaced, so that recent labels can be taken back; with
+   * `alone` none: they stood on another base.
+   */
+  save(snapshot: Snapshot, options?: { readonly alone?: boolean }): Promise<void>;
   /** The newest on disk with journal <= atMost (default: the newest of all); null where there is none. */
   newest(task: string, atMost?: number): Snapshot | null;
   /**
@@ -407,6 +450,7 @@ export interface Store {
   readonly waiting: WaitingFeedback;
   readonly outbox: Outbox;
   readonly dead: DeadLetters;
+  readonly cursors: Cursors;
   /** Drops what is over its limits in age and bytes; called every minute or so. */
   sweep(): Promise<void>;
   health(): Health;
@@ -437,6 +481,8 @@ export interface Featurizer {
   /** Sparse buckets (a power of two, or 0) and dense columns. */
   readonly dims: number;
   readonly denseDims: number;
+  /** The dense columns in order, each with the declared field that it tells of (values, their absence, parts of a time). */
+  readonly columns: readonly { readonly name: string; readonly field: string }[];
   /** Writes one row's cells; the caller opens and closes the row. */
   write(event: Event, row: RowWriter): void;
   /** For `sluice decode` and `explain`: the readable names of what write() produced, in order. */
@@ -471,3 +517,5 @@ export type Bury = (
   error: { readonly code: string; readonly message: string },
   receivedAt: number,
 ) => Promise<void>;
+
+export type * from './contract/loop.ts';

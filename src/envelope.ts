@@ -28,6 +28,11 @@ export class Envelope {
     this.#source = JSON.stringify(`/sluice/${site}/${task}`);
   }
 
+  /** Who publishes. */
+  get site(): string {
+    return this.#site;
+  }
+
   /** `data` is JSON text already; `id` names the happening (the same for a repetition of it). */
   wrap(what: string, id: string, subject: string, time: number, data: string): string {
     if (this.#kind === 'none') return data;
@@ -54,7 +59,13 @@ export class Envelope {
 
   metrics(window: Readonly<Record<string, unknown>>, time: number): string {
     const id = `${this.#site}/${this.#task}/${time}`;
-    return this.wrap('metrics', id, this.#task, time, JSON.stringify({ task: this.#task, ...window }));
+    return this.wrap(
+      'metrics',
+      id,
+      this.#task,
+      time,
+      JSON.stringify({ site: this.#site, task: this.#task, ...window }),
+    );
   }
 }
 

@@ -81,6 +81,9 @@ export const errorTable = {
     'The stored dead letter was altered or damaged and is not used; drop it, and find out who writes to the store.',
   ),
   STORE_FAILED: row('Reading or writing the store failed; check the disk.', true),
+  DETECTOR_STATE: row(
+    'The saved state of drift detection cannot be used and is set aside; detection learns its references anew.',
+  ),
   // model
   ENGINE_MISSING: row(
     'The native addon was not found; run `npm start` once, or build it as CONTRIBUTING.md says.',
@@ -94,12 +97,66 @@ export const errorTable = {
   MODEL_INPUT: row('The rows handed to the model are not well formed; please report this.'),
   MODEL_CLOSED: row('The model was closed while it was used.'),
   MODEL_MEMORY: row('There is not enough memory for the model; choose fewer dimensions.'),
+  TRAINING_FAILED: row(
+    'Training ended without a model; the text says why. The running model is untouched; try again with fewer rows, fewer dimensions or more memory.',
+    true,
+  ),
+  // bundles, keys, deployment
+  BUNDLE_MALFORMED: row('The file is no model bundle of this format; fetch or make it again.'),
+  BUNDLE_ALTERED: row(
+    'The bundle is not what was signed: damaged on its way or changed by someone; fetch it again, and find out which.',
+  ),
+  BUNDLE_UNSIGNED: row('Sign the bundle with `sluice models sign FILE --key KEYFILE`.'),
+  BUNDLE_UNTRUSTED: row(
+    'If the signer may decide what runs here, trust its key with `sluice keys trust KEY -c FILE`; else refuse the bundle.',
+  ),
+  BUNDLE_EXPIRED: row(
+    'Train a new model, or sign this one again with `sluice models sign FILE --key KEYFILE --expires 90d`.',
+  ),
+  BUNDLE_MISMATCH: row('Use a bundle made for this task, or change the configuration as the text says.'),
+  BUNDLE_TOO_LARGE: row('Choose fewer dimensions, or raise the limit of the gateway.'),
+  DESIRED_INVALID: row(
+    'The desired document is not understood or meant for another; check who publishes it.',
+  ),
+  DESIRED_UNTRUSTED: row(
+    'If the hub that signed it is yours, trust its key with `sluice keys trust KEY -c FILE`; else find out who publishes it.',
+  ),
+  DESIRED_REPLAYED: row(
+    'An older desired document came again and is not followed; if the hub lost its registry, restore its `serials.json`.',
+  ),
+  ACTUAL_INVALID: row('A gateway says what it runs in a way that is not understood; update it or the hub.'),
+  KEY_INVALID: row(
+    'Make a key pair with `sluice keys new FILE`; a public key is one line `ed25519:… [name]`.',
+  ),
+  // the registry
+  MODEL_UNKNOWN: row('List the models with `sluice models list`; six or more digits of a digest are enough.'),
+  REGISTRY_LOCKED: row(
+    'Another hub uses this registry; stop it, or give this one its own `hub.registry`.',
+    false,
+    1,
+  ),
+  REGISTRY_CORRUPT: row('Restore the named file of the registry from a backup; nothing was changed.'),
+  REGISTRY_FAILED: row(
+    'Reading or writing the registry failed; check the disk and who may write there.',
+    true,
+  ),
+  BUNDLE_MISSING: row(
+    'The bytes of the model are not on the broker; see that the hub runs and may publish retained messages.',
+    true,
+  ),
   // feedback
   FEEDBACK_INVALID: row('The feedback is not understood; docs/payloads.md names its fields.'),
   FEEDBACK_LABEL: row('The label is not one of the labels of the task.'),
   FEEDBACK_TOO_OLD: row(
     'The label to take back is older than the oldest kept snapshot and cannot be undone.',
   ),
+  EVENT_UNKNOWN: row(
+    'Events are kept for `store.join.age`, labelled ones longer; give the message itself with --raw, or look at what passes with `sluice tap`.',
+  ),
+  NOTHING_HEARD: row('Check address, topics and access rules, and listen longer with --for.', true),
+  // what gateways tell the hub
+  ROWS_INVALID: row('The labelled rows are not understood; docs/payloads.md names their fields.'),
+  PAYLOAD_INVALID: row('The payload is not understood; docs/payloads.md names its fields.'),
   // HTTP
   LISTEN_FAILED: row('Choose another `http.listen`, or stop what uses the address.'),
   // set-up

@@ -1,5 +1,5 @@
 /**
- * The one store of a gateway, on lmdb: join store, journal, snapshots, waiting feedback, outbox, dead letters.
+ * The one store of a gateway, on lmdb: join store, journal, snapshots, waiting feedback, outbox, dead letters, cursors.
  * What a promise of it calls done is on disk and survives SIGKILL and power loss. One gateway per folder, by
  * lock; a tool may stand beside it. A store that is damaged is set aside before anything maps it, and a fresh
  * one begun, loudly; one written by a newer version is refused. Disk full and failed writes reject, and show
@@ -11,6 +11,8 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Clock, Health, Store } from './contract.ts';
 import { asSluiceError, SluiceError } from './errors.ts';
+import { Cursors } from './state/cursors.ts';
+import { STORE_TABLES } from './state/database.ts';
 import { Dead } from './state/dead.ts';
 import { Join } from './state/join.ts';
 import { Journal } from './state/journal.ts';
@@ -51,7 +53,14 @@ export async function openStore(options: OpenStore): Promise<Store> {
     if (!tool) mkdirSync(folder, { recursive: true, mode: 0o700 });
     lock = tool ? null : await takeLock(folder);
     const alone = !tool || (await holder(folder)) === null;
-    return await openSafely(folder, options, { tool, alone }, (rooms) => build(rooms, lock, options.key));
+    const { limits, clock, telemetry, key } = options;
+    const bytes = limits.join.bytes + limits.outbox.bytes + limits.dead.bytes + limits.journal.bytes;
+    return await openSafely(
+      folder,
+      { tables: STORE_TABLES, bytes, clock, telemetry },
+      { tool, alone },
+      (ground) => build({ ...ground, limits }, lock, key),
+    );
   } catch (error) {
     await lock?.release();
     throw asSluiceError(error, 'STORE_FAILED');
@@ -67,6 +76,7 @@ function build(rooms: Rooms, lock: StoreLock | null, key: string | undefined): S
   const waiting = new Waiting(rooms);
   const outbox = new Outbox(rooms);
   const dead = new Dead(rooms, key);
+  const cursors = new Cursors(rooms);
   let closing: Promise<void> | null = null;
   const health = (): Health => {
     const disk = lmdb.health();
@@ -86,5 +96,5 @@ function build(rooms: Rooms, lock: StoreLock | null, key: string | undefined): S
     closing ??= shut();
     return closing;
   };
-  return { join: joins, journal, snapshots, waiting, outbox, dead, sweep, health, close };
+  return { join: joins, journal, snapshots, waiting, outbox, dead, cursors, sweep, health, close };
 }

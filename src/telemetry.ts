@@ -72,10 +72,50 @@ export const signals = {
   model_labels: gauge('Labels in the running model.', ['task']),
   model_bytes: gauge('Bytes held by the running model.', ['task']),
   model_rewound: counter('A correction or withdrawal replayed the journal.', ['task'], 'info'),
+  model_swaps: counter('Another base model took over.', ['task'], 'info'),
+  model_refused: counter(
+    'A model or a word of the hub was refused; the running model stays.',
+    ['task', 'code'],
+    'warn',
+  ),
+  clock_implausible: counter(
+    'The clock is before the signature of what is to be installed: expiry is not judged.',
+    [],
+    'warn',
+  ),
+  delta_dropped: counter(
+    'What a gateway had learned on its base was worse than the base alone and was dropped.',
+    ['task'],
+    'warn',
+  ),
   model_ready: counter('A task has a sufficient model and gives labels.', ['task'], 'info'),
   quality_tested: gauge('Verdicts whose true label came.', ['task']),
   quality_correct: gauge('Verdicts whose true label came and agreed.', ['task']),
   snapshots: counter('Snapshots written.', ['task']),
+  // labelled rows, gateway to hub
+  rows_told: counter('Labelled rows, corrections and withdrawals told to the hub.', ['task']),
+  rows_left_out: counter('Labelled rows that can never be sent and were left out.', ['task'], 'error'),
+  // drift
+  drift_alarms: counter('A change of a stream was told.', ['task', 'stream'], 'warn'),
+  drift_open: gauge('Changes that were told and are not over.', ['task']),
+  // hub
+  pool_rows: counter(
+    'Labelled rows that the hub took, by result (added, duplicates, corrected, withdrawn, refused).',
+    ['result'],
+  ),
+  fleet_refused: counter('Messages of gateways that the hub could not read.', ['what', 'code'], 'warn'),
+  fleet_last_seen_seconds: gauge('Seconds since a gateway was last heard.', ['site']),
+  fleet_accuracy: gauge('Accuracy in the last window of a gateway, where labels came.', ['site', 'task']),
+  fleet_rate: gauge('Events a second in the last window of a gateway.', ['site', 'task']),
+  rollout_stage: gauge(
+    '1 for the stage in which the roll-out of a task is (none, shadow, canary, live), else 0.',
+    ['task', 'stage'],
+  ),
+  device_set_aside: counter(
+    'The labels of a device contradict all others; they do not teach.',
+    ['task'],
+    'warn',
+  ),
   // process
   config_reloaded: counter('The configuration was reloaded.', [], 'info'),
   config_refused: counter('A changed configuration was refused; the old one runs on.', [], 'error'),

@@ -1,6 +1,7 @@
 /** The table of cases. A part that wants to be measured adds its case here. */
 import type { BenchCase } from '../case.ts';
+import { driftCases } from './drift.ts';
 import { flowCases } from './flow.ts';
 import { microCases } from './micro.ts';
 
-export const cases: readonly BenchCase[] = [...microCases, ...flowCases];
+export const cases: readonly BenchCase[] = [...microCases, ...driftCases, ...flowCases];

@@ -11,6 +11,7 @@ import { asSluiceError, type SluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { startWeb, type Web } from '../web/server.ts';
 import { Gateway } from './gateway.ts';
+import { HubProcess } from './hub.ts';
 
 const WATCH_MS = 1_000;
 
@@ -24,10 +25,16 @@ export interface AppOptions {
   readonly telemetry: Telemetry;
 }
 
+interface Parts {
+  readonly gateway: Gateway;
+  readonly hub: HubProcess | null;
+}
+
 export class App {
   readonly #options: AppOptions;
   #config: Config;
   #gateway: Gateway | null = null;
+  #hub: HubProcess | null = null;
   #web: Web | null = null;
   #turn: Promise<void> = Promise.resolve();
   #failure: SluiceError | null = null;
@@ -41,7 +48,7 @@ export class App {
   static async start(options: AppOptions): Promise<App> {
     const app = new App(options);
     const [gateway, web] = await Promise.allSettled([app.#open(options.config), app.#listen(options.config)]);
-    if (gateway.status === 'fulfilled') app.#gateway = gateway.value;
+    if (gateway.status === 'fulfilled') app.#take(gateway.value);
     if (web.status === 'fulfilled') app.#web = web.value;
     for (const part of [gateway, web]) {
       if (part.status === 'fulfilled') continue;
@@ -55,6 +62,11 @@ export class App {
 
   get gateway(): Gateway | null {
     return this.#gateway;
+  }
+
+  /** Where the configuration has a `hub:`. */
+  get hub(): HubProcess | null {
+    return this.#hub;
   }
 
   /** Where the web server listens, as `http://…`; null where it is off. */
@@ -82,8 +94,7 @@ export class App {
   async stop(): Promise<{ readonly clean: boolean }> {
     if (this.#options.file) unwatchFile(this.#options.file);
     await this.#turn;
-    const stopped = (await this.#gateway?.stop()) ?? { clean: true };
-    this.#gateway = null;
+    const stopped = await this.#close();
     await this.#web?.close();
     this.#web = null;
     return stopped;
@@ -108,9 +119,8 @@ export class App {
     // A new address is taken before anything is given up.
     const moved = same(next.http.listen, before.http.listen) ? null : await this.#listen(next);
     try {
-      await this.#gateway?.stop();
-      this.#gateway = null;
-      this.#gateway = await this.#open(next);
+      await this.#close();
+      this.#take(await this.#open(next));
     } catch (thrown) {
       await moved?.close();
       this.#failure = asSluiceError(thrown);
@@ -128,16 +138,38 @@ export class App {
   /** The new configuration could not be opened: the old one again. */
   async #back(): Promise<void> {
     try {
-      this.#gateway = await this.#open(this.#config);
+      this.#take(await this.#open(this.#config));
       this.#failure = null;
     } catch (thrown) {
       this.#options.telemetry.error(asSluiceError(thrown));
     }
   }
 
-  #open(config: Config): Promise<Gateway> {
+  /** The hub, where there is one, is heard before its own gateway speaks. */
+  async #open(config: Config): Promise<Parts> {
     const { engine, telemetry } = this.#options;
-    return Gateway.start(config, { engine, telemetry, clock: systemClock });
+    const context = { engine, telemetry, clock: systemClock };
+    const hub = config.hub ? await HubProcess.start(config, context) : null;
+    try {
+      return { hub, gateway: await Gateway.start(config, context) };
+    } catch (thrown) {
+      await hub?.stop();
+      throw thrown;
+    }
+  }
+
+  #take({ gateway, hub }: Parts): void {
+    this.#gateway = gateway;
+    this.#hub = hub;
+  }
+
+  async #close(): Promise<{ readonly clean: boolean }> {
+    const [gateway, hub] = [this.#gateway, this.#hub];
+    this.#gateway = null;
+    this.#hub = null;
+    const stopped = (await gateway?.stop()) ?? { clean: true };
+    await hub?.stop();
+    return stopped;
   }
 
   #listen({ http }: Config): Promise<Web> {

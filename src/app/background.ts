@@ -1,4 +1,5 @@
 /** Work that comes round while a gateway runs. One failure is told and the next round comes; `stop` ends all of it. */
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '../contract.ts';
 import { asSluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -12,6 +13,7 @@ export class Background {
   constructor(clock: Clock, telemetry: Telemetry) {
     this.#clock = clock;
     this.#telemetry = telemetry;
+    setMaxListeners(0, this.#stop.signal); // one a loop
   }
 
   /** Aborted by `stop`. */

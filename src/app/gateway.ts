@@ -6,62 +6,32 @@
 
 import { CLOSE_MS, within } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type {
-  Bury,
-  Clock,
-  DeadLetter,
-  Delivery,
-  Engine,
-  Health,
-  IoContext,
-  Outgoing,
-  Sink,
-  Source,
-  Store,
-} from '../contract.ts';
-import { Envelope } from '../envelope.ts';
-import { asSluiceError, type SluiceError } from '../errors.ts';
-import { Labels } from '../fleet/labels.ts';
-import { Learner } from '../fleet/learner.ts';
-import { type DeadOutput, makeBury, Replayer } from '../flow/dead.ts';
-import { Lane } from '../flow/lane.ts';
+import type { Clock, DeadLetter, Delivery, Engine, Health, IoContext, Source, Store } from '../contract.ts';
+import { asSluiceError } from '../errors.ts';
+import { Replayer } from '../flow/dead.ts';
 import { Pipeline } from '../flow/pipeline.ts';
-import { Publisher } from '../flow/publisher.ts';
 import { Suspects } from '../flow/suspects.ts';
-import { type TaskStatus, Windows } from '../flow/windows.ts';
+import { type TaskStatus, type WindowEvents, Windows } from '../flow/windows.ts';
 import { openStore } from '../state.ts';
-import { openTask, type Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { Background } from './background.ts';
-import { taskSpec } from './spec.ts';
-import { feedbackPlace, openFeedback, openSink, openSource, topicOf } from './transport.ts';
+import { Ports, REFUSED } from './ports.ts';
+import { feedbackPlace, openFeedback, openSource } from './transport.ts';
+import { trustedKeys } from './trust.ts';
+import { openUnit, type Unit } from './unit.ts';
 
 /** How long a stop waits for what is in flight before it leaves the rest to redelivery. */
 const STOP_DEADLINE_MS = 10_000;
 /** The first verdict waits this long for the feedback subscriptions, so that no early label is missed. */
 const FEEDBACK_DEADLINE_MS = 3_000;
 const OUTBOX_LOOK_MS = 50;
-/** Stands for the task in a dead letter that is one of our own messages: a broker refused it for good. */
-const REFUSED = '';
 
 export interface GatewayContext {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-}
-
-/** One task with everything that runs it. */
-interface Unit {
-  readonly task: Task;
-  readonly learner: Learner;
-  readonly labels: Labels;
-  readonly lane: Lane;
-}
-
-interface Port {
-  readonly name: string;
-  readonly sink: Sink;
-  readonly publisher: Publisher;
+  /** Who wants to see windows and alarms as they are told. */
+  readonly events?: WindowEvents;
 }
 
 export interface GatewayStatus {
@@ -77,7 +47,7 @@ export class Gateway {
   readonly #config: Config;
   readonly #context: GatewayContext;
   readonly #store: Store;
-  readonly #ports = new Map<string, Port>();
+  readonly #ports: Ports;
   readonly #units = new Map<string, Unit>();
   readonly #sources: { readonly name: string; readonly source: Source }[] = [];
   readonly #feedback: Source[] = [];
@@ -92,6 +62,7 @@ export class Gateway {
     this.#context = context;
     this.#store = store;
     this.#startedAt = context.clock.now();
+    this.#ports = new Ports({ ...context, config, store, io: this.#io() });
     this.#background = new Background(context.clock, context.telemetry);
   }
 
@@ -111,9 +82,19 @@ export class Gateway {
   }
 
   async #open(): Promise<void> {
-    for (const name of Object.keys(this.#config.sinks)) this.#openPort(name);
-    const bury = this.#makeBury();
-    for (const name of Object.keys(this.#config.tasks)) await this.#openUnit(name, bury);
+    const shared = {
+      ...this.#context,
+      config: this.#config,
+      store: this.#store,
+      ports: this.#ports,
+      bury: this.#ports.makeBury(),
+      trusted: trustedKeys(this.#config),
+    };
+    for (const name of Object.keys(this.#config.tasks)) {
+      const unit = await openUnit(name, shared);
+      this.#units.set(name, unit);
+      this.#followFeedback(unit);
+    }
     await this.#feedbackReady();
     const routes = Object.keys(this.#config.sources).flatMap((name) => {
       const lanes = this.#unitsOf(name).map((unit) => unit.lane);
@@ -123,7 +104,7 @@ export class Gateway {
       return [{ source, lanes }];
     });
     const { maxInFlight, maxInFlightBytes } = this.#config;
-    const suspects = new Suspects(this.#config.store.path, maxInFlight, this.#context.clock.now);
+    const suspects = new Suspects(this.#config.store.path, maxInFlight, () => this.#context.clock.now());
     this.#suspects = suspects;
     this.#pipeline = new Pipeline(routes, { ...this.#context, maxInFlight, maxInFlightBytes, suspects });
     this.#windows = this.#makeWindows();
@@ -135,7 +116,7 @@ export class Gateway {
   async finished(): Promise<void> {
     const { signal } = this.#background;
     await this.#pipeline?.finished();
-    const waits = () => [...this.#ports.keys()].some((name) => this.#store.outbox.size(name).messages > 0);
+    const waits = () => this.#ports.all.some(({ name }) => this.#store.outbox.size(name).messages > 0);
     while (!signal.aborted && waits()) await this.#context.clock.sleep(OUTBOX_LOOK_MS, signal);
   }
 
@@ -156,18 +137,22 @@ export class Gateway {
       clean = (await this.#pipeline?.stop(STOP_DEADLINE_MS))?.clean ?? true;
     });
     this.#pipeline = null;
-    const ports = [...this.#ports.values()];
+    const ports = this.#ports.all;
     const units = [...this.#units.values()];
     for (const { publisher } of ports) publisher.release();
     await step(() => this.#background.stop());
     await Promise.all(units.map((unit) => step(() => unit.labels.stop())));
+    await Promise.all(units.map((unit) => step(() => unit.fleet?.installer.stop())));
     for (const unit of units) await step(() => unit.learner.close());
+    await Promise.all(units.map((unit) => step(() => unit.fleet?.feed.stop())));
     await step(() => this.#windows?.publish());
     this.#windows = null;
+    await Promise.all(units.map((unit) => unit.watch.save()));
     this.#units.clear();
     await Promise.all(ports.map((port) => step(() => port.publisher.stop())));
-    await step(() => within(clock, CLOSE_MS, Promise.all(ports.map((port) => port.sink.close()))));
-    this.#ports.clear();
+    const boards = this.#ports.boards.map(([, board]) => board.close());
+    const closed = Promise.all([...boards, ...ports.map((port) => port.sink.close())]);
+    await step(() => within(clock, CLOSE_MS, closed));
     await step(() => this.#store.close());
     if (clean) this.#suspects?.close();
     this.#suspects = null;
@@ -179,7 +164,8 @@ export class Gateway {
     const parts: [string, Health][] = [
       ...this.#sources.map(({ name, source }): [string, Health] => [`source ${name}`, source.health()]),
       ...this.#feedback.map((source): [string, Health] => [`feedback ${source.name}`, source.health()]),
-      ...[...this.#ports.values()].map((port): [string, Health] => [`sink ${port.name}`, port.sink.health()]),
+      ...this.#ports.all.map((port): [string, Health] => [`sink ${port.name}`, port.sink.health()]),
+      ...this.#ports.boards.map(([name, board]): [string, Health] => [`models ${name}`, board.health()]),
       ['store', this.#store.health()],
     ];
     const reasons = parts.flatMap(([name, health]) => (health.ok ? [] : [`${name}: ${health.reason}`]));
@@ -199,9 +185,7 @@ export class Gateway {
       backend: this.#context.engine.backend,
       uptimeSeconds: Math.round((this.#context.clock.now() - this.#startedAt) / 1000),
       inFlight: { events: this.#pipeline?.credit.events ?? 0, bytes: this.#pipeline?.credit.bytes ?? 0 },
-      outbox: Object.fromEntries(
-        [...this.#ports.keys()].map((name) => [name, this.#store.outbox.size(name)]),
-      ),
+      outbox: Object.fromEntries(this.#ports.all.map(({ name }) => [name, this.#store.outbox.size(name)])),
       tasks,
     };
   }
@@ -228,95 +212,10 @@ export class Gateway {
     );
   }
 
-  /** The sinks of a task, in the order of the configuration. */
-  #portsOf(task: string): Port[] {
-    return [...this.#ports.values()].filter((port) => {
-      const { tasks } = this.#config.sinks[port.name];
-      return tasks === undefined || tasks.includes(task);
-    });
-  }
-
-  #openPort(name: string): void {
-    const sink = openSink(this.#config, name, this.#io());
-    const { clock, telemetry } = this.#context;
-    const refused = async (port: string, message: Outgoing, error: SluiceError) => {
-      const { topic, key, headers = {} } = message;
-      const payload = Buffer.from(message.payload);
-      const receivedAt = clock.now();
-      const original = { source: port, topic, key, payload, headers, at: receivedAt, position: '' };
-      await this.#store.dead.put([
-        { task: REFUSED, code: error.code, message: error.message, receivedAt, original },
-      ]);
-      const detail = { sink: port, reason: error.message };
-      telemetry.count('dead_letters', { task: REFUSED, code: error.code }, 1, detail);
-    };
-    this.#ports.set(name, {
-      name,
-      sink,
-      publisher: new Publisher(sink, { store: this.#store, clock, telemetry, refused }),
-    });
-  }
-
-  #makeBury(): Bury {
-    const outputs = new Map<string, DeadOutput[]>();
-    for (const task of Object.keys(this.#config.tasks)) {
-      const ports = this.#portsOf(task).map(({ name, publisher }) => {
-        const { envelope, maxMessageBytes } = this.#config.sinks[name];
-        return {
-          publisher,
-          topic: topicOf(this.#config, name, task, 'dead'),
-          envelope: new Envelope(envelope, this.#config.site, task),
-          maxMessageBytes,
-        };
-      });
-      outputs.set(task, ports);
-    }
-    const withPayload = this.#config.store.dead.keep === 'whole';
-    return makeBury({ store: this.#store, outputs, withPayload, telemetry: this.#context.telemetry });
-  }
-
-  async #openUnit(name: string, bury: Bury): Promise<void> {
-    const { engine, clock, telemetry } = this.#context;
-    const options = this.#config.tasks[name];
-    const task = openTask(taskSpec(this.#config, name));
-    const store = this.#store;
-    const { learning, minLabels, minPerLabel } = options;
-    const learner = await Learner.open({
-      task,
-      engine,
-      store,
-      clock,
-      telemetry,
-      learning,
-      minLabels,
-      minPerLabel,
-    });
-    const labels = new Labels({ task, store, learner, bury, clock, telemetry });
-    await labels.rematch();
-    const lane = new Lane({
-      site: this.#config.site,
-      task,
-      scorer: learner,
-      store,
-      outputs: this.#portsOf(name).map((port) => {
-        const { envelope, batch, publish } = this.#config.sinks[port.name];
-        return {
-          publisher: port.publisher,
-          topic: topicOf(this.#config, port.name, name, 'verdict'),
-          envelope,
-          batch,
-          policy: publish,
-        };
-      }),
-      batchSize: this.#config.batch.size,
-      bury,
-      onJoined: (events) => labels.joined(events),
-      clock,
-      telemetry,
-    });
-    this.#units.set(name, { task, learner, labels, lane });
+  #followFeedback({ task: { name }, labels }: Unit): void {
     const heard = new Set<string>();
-    for (const port of options.feedback ?? this.#portsOf(name).map(({ name: sink }) => sink)) {
+    const ports = this.#ports.of(name).map(({ name: sink }) => sink);
+    for (const port of this.#config.tasks[name].feedback ?? ports) {
       const place = feedbackPlace(this.#config, port, name);
       if (heard.has(place)) continue;
       heard.add(place);
@@ -334,14 +233,10 @@ export class Gateway {
 
   #makeWindows(): Windows {
     const { clock, telemetry } = this.#context;
-    const windows = new Windows(clock, telemetry);
-    for (const [name, { task, lane, learner }] of this.#units) {
-      const outputs = this.#portsOf(name).map(({ name: sink, publisher }) => ({
-        publisher,
-        topic: topicOf(this.#config, sink, name, 'metrics'),
-        envelope: new Envelope(this.#config.sinks[sink].envelope, this.#config.site, name),
-      }));
-      windows.add({ task, lane, learner, outputs });
+    const windows = new Windows(clock, telemetry, this.#context.events);
+    for (const [name, { task, lane, learner, watch }] of this.#units) {
+      const [outputs, alarms] = ['metrics', 'drift'].map((what) => this.#ports.outputs(name, what));
+      windows.add({ task, lane, learner, outputs, watch, alarms });
     }
     return windows;
   }
@@ -354,6 +249,9 @@ export class Gateway {
     this.#background.every(this.#config.monitor.window, async () => this.#windows?.publish());
     this.#background.every(1_000, () => replayer.tick());
     this.#background.every(1_000, async () => this.#gauges());
+    this.#background.every(60_000, async () => {
+      for (const { watch } of this.#units.values()) await watch.save();
+    });
     this.#background.every(10_000, async () => {
       for (const { labels } of this.#units.values()) await labels.tick();
     });
@@ -387,7 +285,7 @@ export class Gateway {
     telemetry.set('ready', {}, this.health().ok ? 1 : 0);
     this.#pipeline?.tell();
     this.#suspects?.tick();
-    for (const name of this.#ports.keys()) {
+    for (const { name } of this.#ports.all) {
       const { messages, bytes } = this.#store.outbox.size(name);
       telemetry.set('outbox_messages', { sink: name }, messages);
       telemetry.set('outbox_bytes', { sink: name }, bytes);

@@ -3,7 +3,7 @@
  * transport were parsed by its own schema, so the casts here restate what the schema has proved.
  */
 import type { Config } from '../config.ts';
-import type { IoContext, Sink, Source, Transport } from '../contract.ts';
+import type { Board, IoContext, Sink, Source, Transport } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { transports } from '../io/index.ts';
 import { feedbackName } from '../io/mqtt/ids.ts';
@@ -49,6 +49,48 @@ export function topicOf(config: Config, sink: string, task: string, what: string
 export function openFeedback(config: Config, sink: string, task: string, io: IoContext): Source {
   const topics = [topicOf(config, sink, task, 'feedback')];
   return sinkSide(config, sink).openFeedback(feedbackName(sink, task), config.sinks[sink], topics, io);
+}
+
+/**
+ * The sink on whose broker models and labelled rows of a task pass: what `models.via` names, else the first sink of
+ * the task. Null where it has none.
+ */
+export function boardSink(config: Config, task: string): string | null {
+  const serving = Object.entries(config.sinks).filter(([, { tasks }]) => tasks?.includes(task) ?? true);
+  return config.models?.via ?? serving[0]?.[0] ?? null;
+}
+
+/** What the broker of this sink keeps under names. */
+export function openBoard(config: Config, sink: string, io: IoContext): Board {
+  return sinkSide(config, sink).openBoard(sink, config.sinks[sink], io);
+}
+
+/** What every site of the fleet says of a task on the broker of this sink. */
+export function openFleet(
+  config: Config,
+  sink: string,
+  task: string,
+  what: string,
+  reader: string,
+  io: IoContext,
+): Source {
+  return sinkSide(config, sink).openFleet(reader, config.sinks[sink], task, [what], io);
+}
+
+/** The site that a topic names, where the transport's naming holds one: a broker's rules guard topics, not payloads. */
+export function siteOf(
+  config: Config,
+  sink: string,
+  topic: string,
+  task: string,
+  what: string,
+): string | undefined {
+  const mark = '\u0000';
+  const options = config.sinks[sink];
+  const templates = 'topics' in options ? options.topics : {};
+  const [before, after] = sinkSide(config, sink).topic(mark, task, what, templates).split(mark);
+  if (after === undefined || !topic.startsWith(before) || !topic.endsWith(after)) return undefined;
+  return topic.slice(before.length, topic.length - after.length);
 }
 
 /** Two sinks of one broker bring the same feedback; where this is equal, one of them is enough. */

@@ -1,14 +1,7 @@
-/**
- * The dead letters of a store, opened beside a running gateway. Refuses a folder that holds no store: a mistyped
- * path must not quietly become an empty store.
- */
-import { existsSync } from 'node:fs';
-import { systemClock } from '../clock.ts';
+/** The dead letters of a store, opened beside a running gateway; see tool-store.ts. */
 import type { DeadLetters } from '../contract.ts';
-import { SluiceError } from '../errors.ts';
-import { type StoreOptions, storeOptions } from '../state/options.ts';
-import { openStore } from '../state.ts';
-import { Telemetry } from '../telemetry.ts';
+import type { StoreOptions } from '../state/options.ts';
+import { openToolStore } from './tool-store.ts';
 
 export interface OpenedLetters {
   readonly letters: DeadLetters;
@@ -20,13 +13,6 @@ export async function openDeadLetters(
   options: Partial<StoreOptions> & { readonly path: string },
   key?: string,
 ): Promise<OpenedLetters> {
-  if (!existsSync(options.path))
-    throw new SluiceError(
-      'INPUT_NOT_FOUND',
-      `there is no store in ${options.path}; the gateway makes one when it first runs`,
-    );
-  const { path, ...limits } = storeOptions.parse(options);
-  const telemetry = new Telemetry({ level: 'silent' });
-  const store = await openStore({ path, limits, clock: systemClock, telemetry, key, mode: 'tool' });
+  const store = await openToolStore(options, key);
   return { letters: store.dead, close: () => store.close() };
 }

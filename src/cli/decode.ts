@@ -58,7 +58,8 @@ export function chooseTask(config: Config, wanted: string | undefined): string {
   );
 }
 
-async function readAll(stream: Terminal['stdin']): Promise<Uint8Array> {
+/** Everything of a stream, up to 256 MiB. Throws INPUT_INVALID. */
+export async function readAll(stream: Terminal['stdin']): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of stream) {
@@ -69,7 +70,12 @@ async function readAll(stream: Terminal['stdin']): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-function toMessage(payload: Uint8Array, source: string, options: DecodeOptions): Message {
+/** A message as the options of the command line describe it. Throws USAGE. */
+export function toMessage(
+  payload: Uint8Array,
+  source: string,
+  options: Pick<DecodeOptions, 'header' | 'topic' | 'key'>,
+): Message {
   const headers = options.header.map((text) => {
     const at = text.indexOf('=');
     if (at < 1) throw new SluiceError('USAGE', `--header ${text}: write NAME=VALUE`);

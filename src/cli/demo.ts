@@ -1,26 +1,29 @@
 /**
- * `sluice demo`, what `npm start` runs: the whole loop in one process on embedded defaults. A broker, a simulated
- * fleet and mail flow, a gateway that learns from delayed labels, metrics and status page. Nothing is kept: the
- * state folder is temporary. Losses are counted by the sender's own numbering, not by the gateway's.
+ * `sluice demo`, what `npm start` runs: the whole loop in one process on embedded defaults. A broker, two simulated
+ * sites with machines and mail, two gateways, the hub that trains and rolls out, metrics and dashboard. The machines
+ * change their ways after a while: one sees drift alarmed, a candidate trained, tested, signed, rolled out. Nothing is
+ * kept: the state folder is temporary. Losses are counted by the senders' own numbering, not by the gateways'.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { InvalidArgumentError } from 'commander';
-import { usualFaults } from '../../firmware-sim/faults.ts';
-import { type Feed, mailFeed, readingFeed, replayFeed } from '../../firmware-sim/feeds.ts';
-import { type Fleet, type FleetSummary, startFleet } from '../../firmware-sim/fleet.ts';
-import { overMqtt } from '../../firmware-sim/wire.ts';
+import type { FleetSummary } from '../../firmware-sim/fleet.ts';
 import { App } from '../app/app.ts';
 import { systemClock } from '../clock.ts';
 import { parseConfig } from '../config.ts';
 import type { Engine } from '../contract.ts';
+import type { HubEvent, HubStatus } from '../fleet/hub.ts';
 import { startBroker } from '../io/broker.ts';
 import { openEngine } from '../model/engine.ts';
+import { formatPublicKey, newKey, writePrivateKey } from '../model/signing.ts';
 import { Telemetry } from '../telemetry.ts';
 import { duration } from '../units.ts';
-import { DEMO_SITE, demoConfig } from './demo/config.ts';
+import { DEMO_SITES, demoConfig } from './demo/config.ts';
+import { type LoopMoment, lineOf } from './demo/loop.ts';
+import { Plant, plantLabels } from './demo/plant.ts';
 import { Screen } from './demo/screen.ts';
 import { untilSignal } from './run.ts';
 import { type DefineVerb, printJson, type Terminal } from './terminal.ts';
@@ -34,6 +37,7 @@ interface DemoOptions {
   readonly rate: number;
   readonly mailRate: number;
   readonly mail: string[];
+  readonly driftAt: number;
   readonly listen?: string;
   readonly backend: 'auto' | 'cpu' | 'cuda';
 }
@@ -68,6 +72,7 @@ export const define: DefineVerb = (command, terminal) => {
       collectPath,
       [],
     )
+    .option('--drift-at <duration>', 'when the machines begin to change; 0 for never', time, 45_000)
     .option('--listen <host:port>', `status page (default: 127.0.0.1:${DEFAULT_PORT}, or a free port)`)
     .option('--backend <name>', 'auto, cpu or cuda', 'auto')
     .action((options: DemoOptions) => demo(options, terminal));
@@ -81,65 +86,78 @@ async function demo(options: DemoOptions, terminal: Terminal): Promise<void> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'sluice-demo-'));
   const broker = await startBroker();
   const telemetry = new Telemetry({ level: 'error' });
-  const readings = readingFeed({ seed: options.seed, devices: options.devices, faults: usualFaults });
-  const listen = options.listen ?? `127.0.0.1:${(await isFree(DEFAULT_PORT)) ? DEFAULT_PORT : 0}`;
-  const config = parseConfig(
-    demoConfig({ url: broker.url, listen, folder, labels: readings.labels }),
-    'demo',
+  const { apps, token } = await startGateways(options, engine, folder, broker.url, telemetry);
+  const { seed, devices, rate, mailRate, mail } = options;
+  const driftAt = options.driftAt > 0 ? options.driftAt : null;
+  const plant = new Plant({ url: broker.url, seed, devices, rate, mailRate, mail, driftAt, telemetry });
+  const [first] = apps;
+  const screen = new Screen(
+    terminal,
+    () => first.gateway?.status().tasks ?? {},
+    () => plant.counts(),
   );
-  const app = await App.start({ config, engine, telemetry });
-  const mail = options.mail.length > 0 ? replayFeed(options.mail) : mailFeed({ seed: options.seed });
-  const fleet = startFleet({
-    wire: overMqtt(broker.url, { site: DEMO_SITE, tasks: ['machine', 'spam'], version: 4, telemetry }),
-    streams: streams(options, readings, mail),
-    seed: options.seed,
-    telemetry,
-  });
-  const screen = new Screen(terminal, app, fleet);
   screen.head([
     ['', `sluice ${version} · node ${process.versions.node}`],
     ['backend', backendLine(engine)],
     [
       'demo',
-      `embedded broker · ${options.devices} devices · ${mailLine(options)} · 1 gateway · seed ${options.seed}`,
+      `embedded broker · ${devices} devices · ${mailLine(options)} · ${apps.length} gateways · hub · seed ${seed}`,
     ],
-    ['open', app.address ?? 'no status page'],
+    ['open', first.address === null ? 'no status page' : `${first.address}/#token=${token}`],
   ]);
   const started = performance.now();
-  const ended = await untilDone(options, stopped, fleet, screen);
+  const moments: LoopMoment[] = [];
+  first.hub?.onEvent((event) => tell(event, moments, plant, screen));
+  const ended = await untilDone(options, stopped, plant, screen);
   screen.note(
     ended === 'time' ? 'time is up, finishing what is under way' : 'stopping, finishing what is under way',
   );
-  const summary = await fleet.drain(DRAIN_MS);
+  const summary = await plant.drain(DRAIN_MS);
   const seconds = (performance.now() - started) / 1000;
-  await app.gateway?.learned();
-  const status = app.gateway!.status();
-  await app.stop();
-  await fleet.stop();
+  for (const app of apps) await app.gateway?.learned();
+  const learned = await telemetry.value('feedback_received', { result: 'learned' });
+  const loop = first.hub?.status() ?? null;
+  for (const app of [...apps].reverse()) await app.stop();
+  await plant.stop();
   await broker.close();
   await rm(folder, { recursive: true, force: true });
-  const result = resultOf(summary, seconds, status.tasks, engine.backend);
-  screen.summary(summary, result.feedbackLearned);
+  const result = resultOf(summary, seconds, learned, engine.backend, loop, moments);
+  screen.summary(summary, learned);
   if (options.json === '-') terminal.stdout.write(`${JSON.stringify(result)}\n`);
   else if (options.json) await printJson(terminal, options.json, result);
   terminal.exitCode = summary.lost > 0 ? 1 : ended === 'SIGINT' ? 130 : 0;
 }
 
-function streams(options: DemoOptions, readings: Feed, mail: Feed) {
-  return [
-    {
-      task: 'machine',
-      feed: readings,
-      rate: options.rate,
-      labels: { delay: 2_000, fraction: 0.1, wrong: 0.01 },
-    },
-    {
-      task: 'spam',
-      feed: mail,
-      rate: options.mailRate,
-      labels: { delay: 3_000, fraction: 0.5, wrong: 0.01 },
-    },
-  ].filter((stream) => stream.rate > 0);
+/** Keys as an operator makes them, then the gateways; the first one is the hub too. */
+async function startGateways(
+  options: DemoOptions,
+  engine: Engine,
+  folder: string,
+  url: string,
+  telemetry: Telemetry,
+): Promise<{ readonly apps: App[]; readonly token: string }> {
+  const key = path.join(folder, 'hub.key');
+  const trust = path.join(folder, 'trusted-keys');
+  const pair = newKey('demo-hub');
+  writePrivateKey(key, pair);
+  await writeFile(trust, `${formatPublicKey(pair.public)}\n`);
+  const token = randomBytes(24).toString('hex');
+  const listen = options.listen ?? `127.0.0.1:${(await isFree(DEFAULT_PORT)) ? DEFAULT_PORT : 0}`;
+  const places = { url, listen, folder, key, trust, token, labels: plantLabels(options.seed) };
+  const apps: App[] = [];
+  for (const site of DEMO_SITES) {
+    const config = parseConfig(demoConfig(site, places), `demo ${site}`);
+    apps.push(await App.start({ config, engine, telemetry }));
+  }
+  return { apps, token };
+}
+
+function tell(event: HubEvent, moments: LoopMoment[], plant: Plant, screen: Screen): void {
+  const text = lineOf(event);
+  if (text === null) return;
+  const second = Math.round(plant.counts().seconds * 10) / 10;
+  moments.push({ second, task: event.task, what: event.kind, text: text.replace(/\s+/g, ' ') });
+  screen.note(text);
 }
 
 const mailLine = (options: DemoOptions): string =>
@@ -155,7 +173,7 @@ const backendLine = (engine: Engine): string =>
 async function untilDone(
   options: DemoOptions,
   stopped: Promise<'SIGINT' | 'SIGTERM'>,
-  fleet: Fleet,
+  plant: Plant,
   screen: Screen,
 ): Promise<'SIGINT' | 'SIGTERM' | 'time' | 'end'> {
   const ticking = new AbortController();
@@ -165,19 +183,21 @@ async function untilDone(
     options.for === undefined
       ? new Promise<never>(() => undefined)
       : systemClock.sleep(options.for).then(() => 'time' as const),
-    fleet.finished.then(() => 'end' as const),
+    plant.finished.then(() => 'end' as const),
   ]);
   ticking.abort();
   await ticks;
   return done;
 }
 
-/** The summary as documented; hub and drift fields are filled by later versions. */
+/** The summary as documented. */
 function resultOf(
   summary: FleetSummary,
   seconds: number,
-  status: Readonly<Record<string, { readonly learned: number }>>,
+  feedbackLearned: number,
   backend: string,
+  loop: HubStatus | null,
+  moments: readonly LoopMoment[],
 ) {
   const sum = (pick: (task: FleetSummary['tasks'][number]) => number) =>
     summary.tasks.reduce((total, task) => total + pick(task), 0);
@@ -188,7 +208,7 @@ function resultOf(
     verdicts: sum((task) => task.verdicts),
     deadLetters: sum((task) => task.deadLetters),
     lost: summary.lost,
-    feedbackLearned: Object.values(status).reduce((total, { learned }) => total + learned, 0),
+    feedbackLearned,
     eventsPerSecond: Math.round(eventsIn / seconds),
     latencyMs: summary.tasks.length > 0 ? worst(summary) : { p50: 0, p95: 0, p99: 0 },
     tasks: Object.fromEntries(
@@ -197,11 +217,14 @@ function resultOf(
         { verdicts, tested, accuracy, recentAccuracy, latencyMs },
       ]),
     ),
-    driftAlarms: [],
-    rollouts: [],
+    driftAlarms: loop?.driftAlarms.map((alarm) => ({ ...alarm, at: iso(alarm.at) })) ?? [],
+    rollouts: loop?.rollouts.map((rollout) => ({ ...rollout, at: iso(rollout.at) })) ?? [],
+    moments,
     backend,
   };
 }
+
+const iso = (ms: number): string => new Date(ms).toISOString();
 
 /** Of the busiest stream: percentiles of different streams cannot be added. */
 function worst(summary: FleetSummary) {

@@ -38,15 +38,21 @@ export const verbs: Readonly<Record<string, Verb>> = {
   dead: { summary: 'dead letters: list, show, replay, drop', load: () => import('./dead.ts') },
   bench: { summary: 'the benchmarks of a checkout', load: () => import('./bench.ts') },
   docs: { summary: 'write the generated documentation', load: () => import('./docs.ts'), hidden: true },
-  init: { summary: 'write a configuration from what a broker sends', later: 'the fleet and its tools' },
-  train: { summary: 'train one configuration', later: 'experiments and model bundles' },
-  sweep: { summary: 'many experiments, the best one tested once', later: 'experiments and model bundles' },
-  models: { summary: 'the registry: list, show, sign, promote, roll back', later: 'roll-outs' },
-  explain: { summary: "the features that decided one event's verdict", later: 'roll-outs' },
-  feedback: { summary: 'send labels for events', later: 'roll-outs' },
+  init: { summary: 'write a configuration from what a broker sends', load: () => import('./init.ts') },
+  train: { summary: 'train one configuration', load: () => import('./train.ts') },
+  sweep: { summary: 'many experiments, the best one tested once', load: () => import('./sweep.ts') },
+  models: {
+    summary: 'the registry: list, show, compare, sign, verify, promote, roll back, pause',
+    load: () => import('./models.ts'),
+  },
+  explain: {
+    summary: "the features that decided one event's verdict",
+    load: () => import('./explain.ts'),
+  },
+  feedback: { summary: 'send labels for events', load: () => import('./feedback.ts') },
   forget: { summary: 'take an event back out of the model', later: 'roll-outs' },
-  keys: { summary: 'signing keys and whom this gateway trusts', later: 'roll-outs' },
-  state: { summary: 'back up, restore and migrate the store', later: 'roll-outs' },
+  keys: { summary: 'signing keys and whom this gateway trusts', load: () => import('./keys.ts') },
+  state: { summary: 'back up and restore the store', load: () => import('./state.ts') },
 };
 
 const NOT_YET = 'Not yet:';

@@ -19,8 +19,20 @@ export function crossCheck(root: Node): Problem[] {
   };
   const config = section(toValue(root));
   const [sources, tasks, sinks] = ['sources', 'tasks', 'sinks'].map((key) => section(config[key]));
-  if ('hub' in config)
-    report(['hub'], 'the hub comes with a later version of Sluice; take this section out for now', 'key');
+  if (!('hub' in config)) {
+    if (!('sources' in config)) report(['sources'], 'is missing (a section of names)');
+    else if (isEmpty(config.sources)) report(['sources'], 'must hold at least one source');
+    for (const name of Object.keys(tasks)) {
+      const { from } = section(tasks[name]);
+      if (from === undefined) report(['tasks', name, 'from'], 'is missing (a list of names)');
+      else if (Array.isArray(from) && from.length === 0)
+        report(['tasks', name, 'from'], 'must have at least 1 entry');
+    }
+  }
+  for (const part of ['models', 'hub']) {
+    const { via } = section(config[part]);
+    if (typeof via === 'string') refer([part, 'via'], via, sinks, 'sink', report);
+  }
   for (const name of Object.keys(tasks)) checkTask(name, sources, tasks, sinks, report);
   for (const name of Object.keys(sinks))
     eachText(section(sinks[name]).tasks, (task, i) =>
@@ -92,3 +104,6 @@ function checkPrivacy(config: Section, report: Report): void {
       'needs `privacy.key`, the key under which dead letters are encrypted; without it nobody could read them again',
     );
 }
+
+const isEmpty = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && Object.keys(value).length === 0;

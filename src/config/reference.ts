@@ -64,9 +64,9 @@ interface Section {
   readonly schema: Json;
 }
 
-/** docs/config.md. Sections that hold sections get a heading of their own, in order of the schema. */
-export function configPage(schema: Json): string {
-  const blocks: string[] = [GENERATED + INTRODUCTION];
+/** docs/config.md, or another `head`. Sections that hold sections get a heading of their own, in order of the schema. */
+export function configPage(schema: Json, head = GENERATED + INTRODUCTION): string {
+  const blocks: string[] = [head];
   const queue: Section[] = [{ path: '', schema }];
   for (let section = queue.shift(); section; section = queue.shift()) {
     const inner: Section[] = [];

@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { byteSize, duration } from '../units.ts';
+import { hub, models } from './fleet.ts';
 import { sinkSchema, sourceSchema, type Tables, union } from './parts.ts';
 import { EVENTS, type EventKind, finishTask, type RawTask, type TaskConfig, taskSchema } from './tasks.ts';
 import { budget, listen, name } from './words.ts';
@@ -14,6 +15,9 @@ import { budget, listen, name } from './words.ts';
 function named<S extends z.ZodType>(value: S, what: string) {
   return z.record(name, value).refine((all) => Object.keys(all).length > 0, `must hold at least one ${what}`);
 }
+
+/** What a process that is nothing but a hub can do without; otherwise checks.ts demands it. */
+const maybeNamed = <S extends z.ZodType>(value: S) => z.record(name, value).prefault({});
 
 const http = z.strictObject({
   listen: listen
@@ -56,10 +60,20 @@ export function buildSchema<const T extends Tables>(tables: T) {
   const task = union('event', events) as z.ZodType<RawTask>;
   const whole = z.strictObject({
     site: name.describe('name of this gateway, in topics and metrics'),
-    sources: named(sourceSchema(tables), 'source').describe('where events come from, by name'),
+    sources: maybeNamed(sourceSchema(tables)).describe('where events come from, by name'),
     tasks: named(task, 'task').describe('what is decided about them, by name'),
     sinks: named(sinkSchema(tables), 'sink').describe('where verdicts go and feedback comes from, by name'),
     group: name.default('default').describe('which roll-outs of models reach this gateway'),
+    models: models
+      .optional()
+      .describe(
+        'makes this gateway part of a fleet: it runs what a trusted hub signs, and tells it the labels',
+      ),
+    hub: hub
+      .optional()
+      .describe(
+        'this process is the hub of the fleet: it gathers labels, trains, tests and rolls models out',
+      ),
     store: (tables.storeOptions as T['storeOptions'])
       .prefault({} as never)
       .describe('what this gateway keeps on disk'),
@@ -80,6 +94,8 @@ export function buildSchema<const T extends Tables>(tables: T) {
   });
   return whole.transform((config) => ({
     ...config,
+    // A hub's own gateway follows it.
+    models: config.models ?? (config.hub ? models.parse({}) : undefined),
     tasks: finishTasks(tables, config.tasks, config.privacy.key),
   }));
 }

@@ -16,7 +16,10 @@ export const EVENTS = { email: 'mime', sensor: 'json' } as const;
 export type EventKind = keyof typeof EVENTS;
 
 const taskCommon = {
-  from: z.array(name).min(1).describe('sources that this task reads'),
+  from: z
+    .array(name)
+    .default([])
+    .describe('sources that this task reads; none where this process is only the hub'),
   labels: z
     .array(label)
     .min(2, 'must have at least 2 labels: a verdict is a choice')

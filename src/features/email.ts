@@ -106,6 +106,7 @@ class EmailFeaturizer implements Featurizer {
   readonly version: string;
   readonly dims: number;
   readonly denseDims = 0;
+  readonly columns = [];
   readonly #options: EmailOptions;
   readonly #spaces: Readonly<Record<SpaceName, Space>>;
   readonly #seeds: Readonly<Record<SpaceName, number>>;

@@ -10,6 +10,12 @@ import { type DeclaredFields, openSensor, sensorOptions } from './sensor.ts';
 interface FeaturizerRow<Options> {
   readonly summary: string;
   readonly options: z.ZodType<Options>;
+  /**
+   * What `sweep` tries instead of what is configured: a path into the options, and values in no order. An option that
+   * is not here stays as it is: because it is a promise to others (`key`), or because data at hand flatter it
+   * (`listHeaders`: mailing lists of a corpus mark its ham).
+   */
+  readonly search: Readonly<Record<string, readonly (number | boolean)[]>>;
   /** The options as `options` parsed them; the declared fields of the task's decoder (none for mail). */
   open(options: Options, fields: DeclaredFields): Featurizer;
 }
@@ -24,11 +30,20 @@ export const featurizers = {
     summary:
       'e-mail: raw 5-grams, words and sparse pairs of headers and texts, links, structure, attachments',
     options: emailOptions,
+    search: {
+      bits: [18, 20, 22],
+      headBytes: [4_096, 16_384],
+      'spaces.raw': [0, 0.5, 1],
+      'spaces.header': [0.5, 1, 2],
+      'spaces.body': [0.5, 1, 2],
+      'spaces.structure': [0.5, 1],
+    },
     open: openEmail,
   }),
   sensor: row({
     summary: 'readings: numbers, booleans and times dense, categories hashed',
     options: sensorOptions,
+    search: { bits: [10, 13, 16], missing: [true, false], eventTime: [true, false] },
     open: openSensor,
   }),
 } as const;

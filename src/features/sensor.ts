@@ -60,27 +60,30 @@ class SensorFeaturizer implements Featurizer {
   readonly version: string;
   readonly dims: number;
   readonly denseDims: number;
+  readonly columns: Featurizer['columns'];
   readonly #columns: readonly Column[];
   /** First column of the event's time, -1 for none. */
   readonly #time: number;
-  readonly #names: readonly string[];
   readonly #cyclic = new Float64Array(TIME_COLUMNS.length);
 
   constructor(options: SensorOptions, fields: DeclaredFields) {
-    const names: string[] = [];
-    const place = (...added: string[]) => names.push(...added) - added.length;
+    const columns: { name: string; field: string }[] = [];
+    const place = (field: string, ...added: string[]) =>
+      columns.push(...added.map((name) => ({ name, field }))) - added.length;
     this.#columns = Object.entries(fields).map(([name, { type, required }]) => {
       let at = -1;
-      if (type === 'time') at = place(...TIME_COLUMNS.map((part) => `${name} ${part}`));
-      else if (type !== 'category') at = place(name);
-      const missing = options.missing && !required ? place(`${name} missing`) : -1;
+      if (type === 'time') at = place(name, ...TIME_COLUMNS.map((part) => `${name} ${part}`));
+      else if (type !== 'category') at = place(name, name);
+      const missing = options.missing && !required ? place(name, `${name} missing`) : -1;
       return { name, type, at, missing, seed: seedOf(options.key, `sensor ${name}`) };
     });
     if (this.#columns.length === 0)
       throw new SluiceError('CONFIG_INVALID', 'a sensor task needs at least one declared field');
-    this.#time = options.eventTime ? place(...TIME_COLUMNS.map((part) => `time ${part}`)) : -1;
-    this.#names = names;
-    this.denseDims = names.length;
+    this.#time = options.eventTime
+      ? place('time of the event', ...TIME_COLUMNS.map((part) => `time ${part}`))
+      : -1;
+    this.columns = columns;
+    this.denseDims = columns.length;
     this.dims = this.#columns.some((column) => column.type === 'category') ? 2 ** options.bits : 0;
     this.version = versionOf(options, fields);
   }
@@ -97,7 +100,7 @@ class SensorFeaturizer implements Featurizer {
     const row: RowWriter = {
       sparse: (index, value) => cells.push({ name: sparseName, index, value, part: 'sparse' }),
       dense: (index, value) =>
-        cells.push({ name: this.#names[index], index, value: Math.fround(value), part: 'dense' }),
+        cells.push({ name: this.columns[index].name, index, value: Math.fround(value), part: 'dense' }),
     };
     const reading = readingOf(event, this.#columns.length);
     for (const [i, column] of this.#columns.entries()) {

@@ -1,28 +1,36 @@
 /**
- * A model with everything that changes with it: label counts, quality, and the journal position up to which
- * all of it is the fold of the effective entries. Two folds of the same journal to the same position are
- * the same bits, whatever snapshots and batches lay between.
+ * A model with everything that changes with it: its base, label counts, quality, and the journal position up to which
+ * all of it is the fold of the effective entries behind `base.since`. Two folds of the same journal on the same base
+ * to the same position are the same bits, whatever snapshots and batches lay between.
  */
 import type { Engine, JournalEntry, Model, Snapshot, Store } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { concat } from '../features/rows.ts';
 import { QualityWindow } from '../task/metrics.ts';
 import type { Task } from '../task/task.ts';
+import type { Base } from './base.ts';
 
 /** Entries learned in one native call. */
 const LEARN_AT_ONCE = 256;
 
-/** What is saved beside the weights. */
+/** Told the probabilities (row-major) that the model gave to each entry right before it learned that entry. */
+export type Watch = (entries: readonly JournalEntry[], scores: Float32Array) => void;
+
+/** What is saved beside the weights. `base` and `since` are missing in stores of the first version: a blank base. */
 interface Meta {
   readonly features: string;
+  readonly base?: string;
+  readonly since?: number;
   readonly counts: number[];
   readonly quality: string;
 }
 
 export class Fold {
   readonly model: Model;
+  /** Labels learned on top of the base, by label index. */
   readonly counts: number[];
-  readonly quality: QualityWindow;
+  readonly base: Base;
+  #quality: QualityWindow;
   /** Every effective entry with seq <= position is learned, or handed to the model's strand. */
   position: number;
   readonly #task: Task;
@@ -30,6 +38,7 @@ export class Fold {
 
   private constructor(
     task: Task,
+    base: Base,
     learns: boolean,
     model: Model,
     counts: number[],
@@ -37,22 +46,31 @@ export class Fold {
     position: number,
   ) {
     this.#task = task;
+    this.base = base;
     this.#learns = learns;
     this.model = model;
     this.counts = counts;
-    this.quality = quality;
+    this.#quality = quality;
     this.position = position;
   }
 
-  /** The fold of nothing. */
-  static blank(task: Task, engine: Engine, learns: boolean): Fold {
+  /** The base, with nothing of the journal behind `base.since`. Throws MODEL_* where its weights cannot be loaded. */
+  static start(task: Task, base: Base, engine: Engine, learns: boolean): Fold {
+    const { weights, kind } = base;
+    const model = weights ? task.loadModel(engine, weights, kind ?? undefined) : task.newModel(engine);
     const counts = new Array<number>(task.labels.length).fill(0);
-    return new Fold(task, learns, task.newModel(engine), counts, new QualityWindow(task.labels), 0);
+    return new Fold(task, base, learns, model, counts, new QualityWindow(task.labels), base.since);
   }
 
-  /** From a snapshot. Throws MODEL_MISMATCH where it was made with other features, MODEL_CORRUPT, MODEL_VERSION. */
-  static restore(task: Task, engine: Engine, learns: boolean, snapshot: Snapshot): Fold {
+  /**
+   * From a snapshot; null where it stands on another base. Throws MODEL_MISMATCH where it was made with other features,
+   * MODEL_CORRUPT, MODEL_VERSION.
+   */
+  static restore(task: Task, base: Base, engine: Engine, learns: boolean, snapshot: Snapshot): Fold | null {
     const meta = JSON.parse(Buffer.from(snapshot.parts.meta).toString('utf8')) as Meta;
+    const blank = base.digest === null;
+    if ((meta.base ?? (blank ? base.name : '')) !== base.name || (meta.since ?? 0) !== base.since)
+      return null;
     if (meta.features !== task.features) {
       throw new SluiceError(
         'MODEL_MISMATCH',
@@ -60,8 +78,18 @@ export class Fold {
       );
     }
     const quality = QualityWindow.restore(task.labels, meta.quality);
-    const model = task.loadModel(engine, snapshot.parts.model);
-    return new Fold(task, learns, model, [...meta.counts], quality, snapshot.journal);
+    const model = task.loadModel(engine, snapshot.parts.model, base.kind ?? undefined);
+    return new Fold(task, base, learns, model, [...meta.counts], quality, snapshot.journal);
+  }
+
+  /** Of verdicts given, by the labels that came: it goes on whatever model runs. */
+  get quality(): QualityWindow {
+    return this.#quality;
+  }
+
+  /** Goes on with the account of another fold that stands at the same position. */
+  takeOverQuality(other: Fold): void {
+    this.#quality = other.#quality;
   }
 
   get labels(): number {
@@ -72,44 +100,52 @@ export class Fold {
    * Learns the next entries of the journal. Returns false at its end. `position` moves before the first await:
    * who looks at it later sees what the model has or will have before any later call to it.
    */
-  async advance(store: Store): Promise<{ readonly grew: boolean; readonly learned: number }> {
+  async advance(
+    store: Store,
+    watch: Watch | null = null,
+  ): Promise<{ readonly grew: boolean; readonly learned: number }> {
     const { entries, through } = store.journal.read(this.#task.name, this.position, LEARN_AT_ONCE);
     if (through === this.position) return { grew: false, learned: 0 };
     this.position = through;
     const usable = entries.filter((entry) => entry.joined.features === this.#task.features);
-    await this.#learn(usable);
+    await this.#learn(usable, watch);
     return { grew: true, learned: usable.length };
   }
 
   /** Learns entries that follow right behind `position` and are on their way into the journal. */
-  async follow(entries: readonly JournalEntry[]): Promise<void> {
+  async follow(entries: readonly JournalEntry[], watch: Watch | null = null): Promise<void> {
     this.position = entries[entries.length - 1].seq;
-    await this.#learn(entries.filter((entry) => entry.joined.features === this.#task.features));
+    const usable = entries.filter((entry) => entry.joined.features === this.#task.features);
+    await this.#learn(usable, watch);
   }
 
-  async #learn(entries: readonly JournalEntry[]): Promise<void> {
+  async #learn(entries: readonly JournalEntry[], watch: Watch | null): Promise<void> {
     if (entries.length === 0) return;
     for (const { label, joined } of entries) {
       // Once for each event, with the label that holds now: a correction folds again without the old one.
       this.quality.add(label, joined.predicted, joined.scores);
       if (this.#learns) this.counts[label] += 1;
     }
-    if (!this.#learns) return;
+    if (!this.#learns && !watch) return;
     const rows = concat(entries.map((entry) => entry.joined.rows));
     const labels = Int32Array.from(entries, (entry) => entry.label);
     const weights = Float32Array.from(entries, (entry) => entry.weight);
-    await this.model.learn(rows, labels, weights);
+    if (!watch) return this.model.learn(rows, labels, weights);
+    // Scoring and learning row by row in one call gives the same bits as learning alone.
+    watch(entries, await (this.#learns ? this.model.step(rows, labels, weights) : this.model.score(rows)));
   }
 
   /** A snapshot as of now; call it when no `advance` is running. */
   async snapshot(at: number): Promise<Snapshot> {
     const meta: Meta = {
       features: this.#task.features,
+      base: this.base.name,
+      since: this.base.since,
       counts: [...this.counts],
       quality: this.quality.save(),
     };
-    const base = { task: this.#task.name, journal: this.position, labels: this.labels, at };
+    const head = { task: this.#task.name, journal: this.position, labels: this.labels, at };
     const model = await this.model.save();
-    return { ...base, parts: { model, meta: Buffer.from(JSON.stringify(meta)) } };
+    return { ...head, parts: { model, meta: Buffer.from(JSON.stringify(meta)) } };
   }
 }

@@ -22,6 +22,8 @@ export interface LabelsContext {
   readonly store: Store;
   readonly learner: Learner;
   readonly bury: Bury;
+  /** Called with each label that an event gets for the first time, when it is durable. */
+  readonly onLabel?: (entry: JournalEntry) => void;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
@@ -267,7 +269,7 @@ export class Labels {
       this.#count('duplicate', 1);
       return;
     }
-    if (journalled && label < 0 && journalled.seq <= learner.oldestUndoable) {
+    if (journalled && label < 0 && !learner.canUndo(journalled.seq)) {
       const text = `the label of ${row.id} is older than the oldest kept snapshot`;
       this.#context.telemetry.error(new SluiceError('FEEDBACK_TOO_OLD', text), { task: task.name });
       this.#count('invalid', 1);
@@ -297,7 +299,7 @@ export class Labels {
     if (kept.length === 0) return { durable: Promise.resolve() };
     const superseded = kept
       .map(({ entry }) => store.journal.labelOf(task.name, entry.event))
-      .filter((prior) => prior !== null && prior.label >= 0 && prior.seq > learner.oldestUndoable)
+      .filter((prior) => prior !== null && prior.label >= 0 && learner.mustUndo(prior.seq))
       .map((prior) => prior!.seq);
     const hold = superseded.length > 0 ? await learner.supersede(least(superseded)) : null;
     let entered: readonly JournalEntry[] = [];
@@ -313,6 +315,9 @@ export class Labels {
         () => {
           for (const { result } of kept) this.#count(result, 1);
           learner.ended(entered, true);
+          const { onLabel } = this.#context;
+          if (onLabel)
+            for (const entry of entered) if (entry.supersedes === 0 && entry.label >= 0) onLabel(entry);
         },
         (thrown) => {
           if (entered.length > 0) learner.ended(entered, false);

@@ -1,44 +1,48 @@
 /**
- * Keeps the running model of a task: the fold of its journal, every effective entry in journal order and
- * nothing else. So a restart (newest snapshot + replay) gives the same bits as a run that never stopped,
- * redelivered labels are learned once, and a correction or a withdrawal is a replay without the entry.
+ * Keeps the running model of a task: the fold of its journal on a base, every effective entry behind the base's
+ * position in journal order and nothing else. So a restart (newest snapshot + replay) gives the same bits as a run
+ * that never stopped, redelivered labels are learned once, and a correction or a withdrawal is a replay without the entry.
  *
- * Scoring never waits for learning longer than one native call; a rewind folds into a second model and swaps.
+ * Scoring never waits for learning longer than one native call; a rewind, or a new base, folds into a second model
+ * and swaps between two calls: a batch is scored by one model and named after it. Beside it may run a companion
+ * (the model that it is compared with) and the bare base (which the delta must not be worse than).
  */
-import { createHash } from 'node:crypto';
-import type { Clock, Engine, JournalEntry, Rows, Scorer, Snapshot, Store } from '../contract.ts';
-import { asSluiceError } from '../errors.ts';
+import type { JournalEntry, PairedLoss, Rows, Scorer, Snapshot } from '../contract.ts';
+import { asSluiceError, SluiceError } from '../errors.ts';
 import type { QualityWindow } from '../task/metrics.ts';
-import type { Task } from '../task/task.ts';
-import type { Telemetry } from '../telemetry.ts';
+import { type Base, blankBase } from './base.ts';
 import { Fold } from './fold.ts';
+import { Saver, type SaverContext } from './saver.ts';
+import { Sides, type SidesContext } from './sides.ts';
 
-/** A snapshot bounds the replay after a kill; a quiet model is saved once it has rested. */
-const SNAPSHOT_LABELS = 5_000;
-const SNAPSHOT_MS = 300_000;
-const SNAPSHOT_RETRY_MS = 30_000;
 const RETRY_MS = 1_000;
 
-export interface LearnerContext {
-  readonly task: Task;
-  readonly engine: Engine;
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-  readonly learning: 'online' | 'frozen';
+export interface LearnerContext extends SidesContext, Pick<SaverContext, 'clock' | 'telemetry'> {
   /** Labels needed before verdicts carry one: in all, and of each of at least two labels. */
   readonly minLabels: number;
   readonly minPerLabel: number;
+  /** What the gateway ran when it stopped; default: nothing learned. */
+  readonly base?: Base;
+  /** Called before the delta is dropped: the base runs from this position on. */
+  readonly onDropped?: (base: Base) => Promise<void>;
+  /** Called when everything in the journal is learned, beside the running model too. */
+  readonly onLearned?: () => void;
+}
+
+/** A base that shall run, and who waits for it. */
+interface Change {
+  readonly base: Base;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export class Learner implements Scorer {
   readonly #context: LearnerContext;
-  readonly #base: string;
   #live: Fold;
+  readonly #changes: Change[] = [];
+  readonly #sides: Sides;
   #rewindTo: number | null = null;
-  /** While a superseding entry is on its way into the journal no snapshot may be taken. */
-  #snapshotHolds = 0;
-  #saved: { labels: number; position: number; at: number };
+  readonly #saver: Saver;
   #working: Promise<void> | null = null;
   /** The journal grew while working. */
   #again = false;
@@ -51,14 +55,13 @@ export class Learner implements Scorer {
   #appending = 0;
   /** The newest seq of this task in the journal or on its way there; null while that is not known. */
   #tail: number | null = null;
-  /** After a snapshot that failed: not again before this. */
-  #snapshotNotBefore = 0;
 
   private constructor(context: LearnerContext) {
     this.#context = context;
-    this.#live = this.#fold(context.store.snapshots.newest(context.task.name));
-    this.#base = `blank-${createHash('sha256').update(context.task.fingerprint).digest('hex').slice(0, 12)}`;
-    this.#saved = { labels: this.#live.labels, position: this.#live.position, at: context.clock.now() };
+    const base = context.base ?? blankBase(context.task);
+    this.#live = this.#fold(base, context.store.snapshots.newest(context.task.name));
+    this.#sides = new Sides(context, () => this.#live);
+    this.#saver = new Saver(context, this.#live, () => this.#rewindTo !== null);
   }
 
   /** Newest snapshot, then the journal after it. */
@@ -69,6 +72,7 @@ export class Learner implements Scorer {
     await learner.settled();
     // What was replayed belongs to windows that are closed.
     learner.#live.quality.close();
+    learner.#sides.restart();
     return learner;
   }
 
@@ -76,8 +80,19 @@ export class Learner implements Scorer {
     return this.#live.model.backend;
   }
 
+  /** Labels learned here, on top of the base. */
   get labels(): number {
     return this.#live.labels;
+  }
+
+  /** What the running model begins from. */
+  get base(): Base {
+    return this.#live.base;
+  }
+
+  /** What runs beside for comparison, or null. */
+  get companion(): Base | null {
+    return this.#sides.companion;
   }
 
   get bytes(): number {
@@ -91,19 +106,72 @@ export class Learner implements Scorer {
 
   get sufficient(): boolean {
     const { minLabels, minPerLabel } = this.#context;
-    return this.labels >= minLabels && this.#live.counts.filter((n) => n >= minPerLabel).length >= 2;
+    const { base, counts } = this.#live;
+    const known = counts.map((n, c) => n + (base.counts[c] ?? 0));
+    const all = known.reduce((a, b) => a + b, 0);
+    return all >= minLabels && known.filter((n) => n >= minPerLabel).length >= 2;
   }
 
   score(rows: Rows): { probabilities: Promise<Float32Array>; model: string; sufficient: boolean } {
     return {
       probabilities: this.#live.model.score(rows),
-      model: `${this.#base}+${this.labels}`,
+      model: this.name,
       sufficient: this.sufficient,
     };
   }
 
-  /** Labels journalled at or before this seq cannot be taken back. */
-  get oldestUndoable(): number {
+  /** `<base>+<labels learned on it here>` */
+  get name(): string {
+    return `${this.base.name}+${this.labels}`;
+  }
+
+  /**
+   * Runs another base: its weights, and on top the labels of the journal behind `base.since`. Resolves when verdicts come
+   * from it; until then, and where it rejects (MODEL_*), the old one runs.
+   */
+  install(base: Base): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#changes.push({ base, resolve, reject });
+      this.wake();
+    });
+  }
+
+  /** Runs a model beside for comparison, or (null) none any more; from the next label on. Throws MODEL_*. */
+  accompany(base: Base | null): void {
+    this.#sides.accompany(base);
+    this.wake();
+  }
+
+  /** Of an entry: what the running model and its companion made of it before they learned it. */
+  paired(seq: number): PairedLoss | null {
+    return this.#sides.paired(seq);
+  }
+
+  /** Up to here `paired` says all that it ever will. */
+  get pairedThrough(): number {
+    return this.#sides.through;
+  }
+
+  get #learns(): boolean {
+    return this.#context.learning === 'online';
+  }
+
+  /** Whether a label in the journal can be taken back. What lies in the base alone is the hub's to forget. */
+  canUndo(seq: number): boolean {
+    return this.#isInBase(seq) || seq > this.#oldestUndoable;
+  }
+
+  /** Whether it has to be taken out of the running model. */
+  mustUndo(seq: number): boolean {
+    return !this.#isInBase(seq) && seq > this.#oldestUndoable;
+  }
+
+  #isInBase(seq: number): boolean {
+    return this.base.digest !== null && seq <= this.base.since;
+  }
+
+  /** Labels journalled at or before this seq lie in a snapshot alone. */
+  get #oldestUndoable(): number {
     return this.#context.store.snapshots.oldest(this.#context.task.name);
   }
 
@@ -112,16 +180,16 @@ export class Learner implements Scorer {
    * it back. `release` is called when the append has ended, well or not.
    */
   async supersede(oldestSeq: number): Promise<{ release: () => void }> {
-    this.#snapshotHolds += 1;
+    const release = this.#saver.hold();
     try {
       await this.#context.store.snapshots.dropAfter(this.#context.task.name, oldestSeq - 1);
     } catch (thrown) {
-      this.#snapshotHolds -= 1;
+      release();
       throw thrown;
     }
     return {
       release: () => {
-        this.#snapshotHolds -= 1;
+        release();
         this.#rewindFrom(oldestSeq);
         this.wake();
       },
@@ -141,7 +209,7 @@ export class Learner implements Scorer {
     if (!inLine || !plain || this.#stopped) return;
     const { telemetry, task } = this.#context;
     const from = entries[0].seq;
-    this.#live.follow(entries).then(
+    this.#live.follow(entries, this.#sides.watch).then(
       () => telemetry.count('labels_learned', { task: task.name }, entries.length),
       (thrown) => this.#notLearned(from, thrown),
     );
@@ -193,7 +261,10 @@ export class Learner implements Scorer {
     this.#closing = true;
     await this.settled();
     this.#stopped = true;
-    await this.#snapshot();
+    await this.#saver.save(this.#live);
+    for (const { reject } of this.#changes.splice(0))
+      reject(new SluiceError('MODEL_CLOSED', 'the task was stopped before the model ran'));
+    this.#sides.close();
     this.#live.model.close();
   }
 
@@ -202,18 +273,18 @@ export class Learner implements Scorer {
     return this.#live.model.save();
   }
 
-  #fold(snapshot: Snapshot | null): Fold {
-    const { task, engine, telemetry, learning } = this.#context;
-    const learns = learning === 'online';
+  #fold(base: Base, snapshot: Snapshot | null): Fold {
+    const { task, engine, telemetry } = this.#context;
     if (snapshot) {
       try {
-        return Fold.restore(task, engine, learns, snapshot);
+        const restored = Fold.restore(task, base, engine, this.#learns, snapshot);
+        if (restored) return restored;
       } catch (thrown) {
         // The journal may still hold everything: fold it from its beginning.
         telemetry.error(asSluiceError(thrown, 'MODEL_CORRUPT'), { task: task.name });
       }
     }
-    return Fold.blank(task, engine, learns);
+    return Fold.start(task, base, engine, this.#learns);
   }
 
   async #work(): Promise<void> {
@@ -221,12 +292,16 @@ export class Learner implements Scorer {
       this.#again = false;
       try {
         if (this.#rewindTo !== null) await this.#rewind(this.#rewindTo);
+        const change = this.#changes.shift();
+        if (change) await this.#change(change);
         const grew = await this.#advance();
         if (this.#rewindTo !== null) continue;
-        if (this.#snapshotDue()) await this.#snapshot();
+        if (!grew && (await this.#sides.catchUp())) await this.#dropDelta();
+        if (this.#saver.isDue(this.#live)) await this.#saver.save(this.#live);
         if (grew || this.#again) continue;
         // Everything durable is learned; where nothing is on its way either, this is the end of the line.
         if (this.#appending === 0) this.#tail = this.#live.position;
+        this.#context.onLearned?.();
         return;
       } catch (thrown) {
         this.#context.telemetry.error(asSluiceError(thrown), { task: this.#context.task.name });
@@ -240,7 +315,7 @@ export class Learner implements Scorer {
     const { store, telemetry, task } = this.#context;
     const from = this.#live.position + 1;
     try {
-      const { grew, learned } = await this.#live.advance(store);
+      const { grew, learned } = await this.#live.advance(store, this.#sides.watch);
       if (learned > 0) telemetry.count('labels_learned', { task: task.name }, learned);
       return grew;
     } catch (thrown) {
@@ -258,7 +333,7 @@ export class Learner implements Scorer {
     const { store, task, telemetry } = this.#context;
     this.#rewindTo = null;
     try {
-      this.#next = this.#fold(store.snapshots.newest(task.name, seq - 1));
+      this.#next = this.#fold(this.base, store.snapshots.newest(task.name, seq - 1));
       while ((await this.#next.advance(store)).grew);
     } catch (thrown) {
       this.#rewindTo = Math.min(this.#rewindTo ?? seq, seq);
@@ -273,29 +348,45 @@ export class Learner implements Scorer {
     this.#tail = null;
     old.model.close();
     telemetry.count('model_rewound', { task: task.name }, 1, { from: seq });
+    this.#sides.restart();
   }
 
-  #snapshotDue(): boolean {
-    if (this.#context.clock.now() < this.#snapshotNotBefore) return false;
-    const fresh = this.#live.position !== this.#saved.position;
-    const many = Math.abs(this.labels - this.#saved.labels) >= SNAPSHOT_LABELS;
-    return many || (fresh && this.#context.clock.now() - this.#saved.at >= SNAPSHOT_MS);
-  }
-
-  /** Never rejects: without a snapshot a restart replays more of the journal, and that is all. */
-  async #snapshot(): Promise<void> {
-    const { store, clock, telemetry, task } = this.#context;
-    const blocked = () => this.#snapshotHolds > 0 || this.#rewindTo !== null;
-    if (blocked() || this.#live.position === this.#saved.position) return;
+  /** Folds the journal onto another base beside the live model, and swaps when both stand at its end. */
+  async #change({ base, resolve, reject }: Change): Promise<void> {
+    const { task, engine, store, clock, telemetry } = this.#context;
     try {
-      const snapshot = await this.#live.snapshot(clock.now());
-      if (blocked()) return;
-      await store.snapshots.save(snapshot);
-      this.#saved = { labels: snapshot.labels, position: snapshot.journal, at: snapshot.at };
+      const next = Fold.start(task, base, engine, this.#learns);
+      this.#next = next;
+      this.#tail = null; // from here on both read the journal, so that both have the same entries
+      for (let grew = true; grew; ) {
+        const [live, other] = [await this.#live.advance(store), await next.advance(store)];
+        grew = live.grew || other.grew || this.#live.position > next.position;
+        if (grew && !live.grew && !other.grew) await clock.sleep(1); // what was learned early is not on disk yet
+      }
+      next.takeOverQuality(this.#live);
+      const old = this.#live;
+      this.#live = next;
+      old.model.close();
+      this.#sides.restart();
+      await this.#saver.save(next, true);
+      telemetry.count('model_swaps', { task: task.name }, 1, { model: this.name });
+      resolve();
     } catch (thrown) {
-      this.#snapshotNotBefore = clock.now() + SNAPSHOT_RETRY_MS;
-      telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { task: task.name });
+      if (this.#next !== this.#live) this.#next?.model.close();
+      reject(thrown);
+    } finally {
+      this.#next = null;
     }
+  }
+
+  /** The base again, without what was learned here: those labels stay out until a new base knows them. */
+  async #dropDelta(): Promise<void> {
+    const { telemetry, task, onDropped } = this.#context;
+    const base = { ...this.base, since: this.#live.position };
+    telemetry.count('delta_dropped', { task: task.name }, 1, { model: this.name });
+    await onDropped?.(base);
+    this.#changes.push({ base, resolve: () => undefined, reject: () => undefined });
+    this.#again = true;
   }
 
   #tell(): void {

@@ -7,7 +7,7 @@
  * record is durable and every sink has its verdict. Nothing here drops: what fails comes again (`retry`)
  * or is buried as a dead letter.
  */
-import type { Bury, Clock, Event, JoinBatch, Outgoing, Scorer, Store } from '../contract.ts';
+import type { Bury, Clock, Event, JoinBatch, Outgoing, Rows, Scorer, Store } from '../contract.ts';
 import { Envelope, type EnvelopeKind, type Verdict } from '../envelope.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import { RowArena, sliceRow } from '../features/rows.ts';
@@ -44,8 +44,24 @@ export interface LaneContext {
   readonly bury: Bury;
   /** Called when events can be found by feedback. */
   readonly onJoined: (events: readonly Event[]) => void;
+  /** Called with the numbers of each batch while its rows still stand; must not throw or wait. */
+  readonly onScored?: (scored: ScoredNumbers) => void;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+}
+
+/** A scored batch for whoever watches: valid only during the call. */
+export interface ScoredNumbers {
+  /** ms */
+  readonly at: number;
+  readonly rows: Rows;
+  /** count x classes probabilities. */
+  readonly scores: Float32Array;
+  /** Label indices, -1 while learning. */
+  readonly predicted: Int32Array;
+  readonly events: readonly Event[];
+  /** From arrival to verdict, of the first event. */
+  readonly latencyMs: number;
 }
 
 interface Batch {
@@ -204,8 +220,10 @@ export class Lane {
       const { probabilities, model, sufficient } = this.#context.scorer.score(batch.arena.view());
       const scores = await probabilities;
       const verdicts = this.#decide(batch, scores, model, sufficient);
-      const joined = this.#join(batch, verdicts, scores, model);
+      const predicted = Int32Array.from(verdicts, (verdict) => verdict.label);
+      const joined = this.#join(batch, predicted, scores, model);
       joined.catch(() => undefined); // awaited below; a throw in between must not leave it unhandled
+      this.#watch(batch, verdicts, predicted, scores);
       this.#release(batch);
       released = true;
       this.#context.onJoined(batch.events);
@@ -243,7 +261,14 @@ export class Lane {
     return verdicts;
   }
 
-  #join(batch: Batch, verdicts: readonly Verdict[], scores: Float32Array, model: string): Promise<void> {
+  #watch(batch: Batch, verdicts: readonly Verdict[], predicted: Int32Array, scores: Float32Array): void {
+    const at = verdicts[0].decidedAt;
+    const latencyMs = performance.now() - batch.owners[0].startedAt;
+    const rows = batch.arena.view();
+    this.#context.onScored?.({ at, rows, scores, predicted, events: batch.events, latencyMs });
+  }
+
+  #join(batch: Batch, predicted: Int32Array, scores: Float32Array, model: string): Promise<void> {
     const { task, store } = this.#context;
     const joined: JoinBatch = {
       task: task.name,
@@ -253,7 +278,7 @@ export class Lane {
       events: batch.events,
       scores,
       classes: task.labels.length,
-      predicted: Int32Array.from(verdicts, (verdict) => verdict.label),
+      predicted,
     };
     return store.join.put(joined);
   }

@@ -3,7 +3,8 @@
  * quality go to the `metrics` topics; the same numbers stand in `/metrics` and in the status. The totals
  * beside the window are since this process began, quality since the model began.
  */
-import type { Clock } from '../contract.ts';
+import type { Alarm, Clock } from '../contract.ts';
+import { driftPayload } from '../envelope/fleet.ts';
 import type { Envelope } from '../envelope.ts';
 import { isoTime } from '../envelope.ts';
 import { LatencyHistogram } from '../latency.ts';
@@ -19,6 +20,32 @@ export interface LearnerView {
   readonly sufficient: boolean;
   readonly quality: QualityWindow;
   readonly bytes: number;
+  /** What the running model begins from, and with the labels learned on it. */
+  readonly base: { readonly name: string; readonly version: number };
+  readonly name: string;
+}
+
+/** What watches for drift: closed with each window. */
+export interface DriftWatch {
+  close(
+    at: number,
+    base: string,
+    model: string,
+  ): {
+    readonly alarms: readonly Alarm[];
+    readonly window: {
+      readonly estimatedAccuracy: number | null;
+      readonly streams: Readonly<Record<string, object>>;
+    };
+  };
+}
+
+/** A closed window as the `metrics` topic has it, for whoever shows it. */
+export type MetricsWindow = ReturnType<typeof windowOf>;
+
+export interface WindowEvents {
+  readonly onWindow?: (task: string, window: MetricsWindow) => void;
+  readonly onAlarm?: (alarm: Alarm) => void;
 }
 
 export interface WindowOutput {
@@ -32,6 +59,9 @@ interface Watched {
   readonly lane: Lane;
   readonly learner: LearnerView;
   readonly outputs: readonly WindowOutput[];
+  readonly watch?: DriftWatch;
+  /** Where alarms go. */
+  readonly alarms?: readonly WindowOutput[];
   readonly total: Totals;
   /** The last closed window, for the status. */
   last: { rate: number; latencyMs: { p50: number; p95: number; p99: number } };
@@ -68,15 +98,17 @@ export class Windows {
   readonly #telemetry: Telemetry;
   readonly #watched = new Map<string, Watched>();
   readonly #underWay = new Set<WindowOutput>();
+  readonly #events: WindowEvents;
   #from: number;
 
-  constructor(clock: Clock, telemetry: Telemetry) {
+  constructor(clock: Clock, telemetry: Telemetry, events: WindowEvents = {}) {
     this.#clock = clock;
     this.#telemetry = telemetry;
+    this.#events = events;
     this.#from = clock.now();
   }
 
-  add(watched: Pick<Watched, 'task' | 'lane' | 'learner' | 'outputs'>): void {
+  add(watched: Omit<Watched, 'total' | 'last'>): void {
     const byLabel = watched.task.labels.map(() => 0);
     const total = { events: 0, dead: 0, learning: 0, byLabel, latency: new LatencyHistogram() };
     this.#watched.set(watched.task.name, {
@@ -91,16 +123,16 @@ export class Windows {
     const to = this.#clock.now();
     for (const watched of this.#watched.values()) {
       const window = this.#close(watched, to);
-      for (const output of watched.outputs) this.#send(output, window, to);
+      for (const output of watched.outputs) this.#send(output, output.envelope.metrics(window, to));
+      this.#events.onWindow?.(watched.task.name, window);
     }
     this.#from = to;
   }
 
   /** A window is left out while the one before still waits for a sink that stands still: nothing may pile up. */
-  #send(output: WindowOutput, window: Readonly<Record<string, unknown>>, at: number): void {
+  #send(output: WindowOutput, payload: string): void {
     if (this.#underWay.has(output)) return;
     this.#underWay.add(output);
-    const payload = output.envelope.metrics(window, at);
     output.publisher
       .submit([{ topic: output.topic, key: null, payload }])
       .catch(() => undefined) // the publisher has told why; totals are in the next window
@@ -142,26 +174,14 @@ export class Windows {
     return merged;
   }
 
-  #close(watched: Watched, to: number): Readonly<Record<string, unknown>> {
-    const { task, lane, learner, total } = watched;
+  #close(watched: Watched, to: number): MetricsWindow {
+    const { lane, learner, total, watch } = watched;
     const { stats } = lane;
-    const seconds = Math.max(1e-3, (to - this.#from) / 1000);
-    const latencyMs = stats.latency.summary();
-    const rate = Math.round((stats.events / seconds) * 10) / 10;
-    const window = {
-      from: isoTime(this.#from),
-      to: isoTime(to),
-      events: stats.events,
-      verdicts: named(task.labels, stats.byLabel),
-      learning: stats.learning,
-      dead: stats.dead,
-      rate,
-      latencyMs,
-      model: { labels: learner.labels, sufficient: learner.sufficient },
-      quality: { window: learner.quality.close(), total: learner.quality.total.report() },
-    };
-    watched.last = { rate, latencyMs };
+    const drift = watch?.close(to, learner.base.name, learner.name);
+    const window = windowOf(watched, this.#from, to, drift?.window);
+    watched.last = { rate: window.rate, latencyMs: window.latencyMs };
     this.#tell(watched);
+    for (const alarm of drift?.alarms ?? []) this.#alarm(watched, alarm);
     total.events += stats.events;
     total.dead += stats.dead;
     total.learning += stats.learning;
@@ -171,6 +191,22 @@ export class Windows {
     total.latency.merge(stats.latency);
     stats.reset();
     return window;
+  }
+
+  /** An alarm waits for its sink, unlike a window: there are few, and somebody acts on each. */
+  #alarm({ task, alarms }: Watched, alarm: Alarm): void {
+    const { stream, state, before, now } = alarm;
+    if (state === 'drift')
+      this.#telemetry.count('drift_alarms', { task: task.name, stream }, 1, {
+        since: isoTime(alarm.since),
+        before,
+        now,
+      });
+    for (const output of alarms ?? [])
+      output.publisher
+        .submit([{ topic: output.topic, key: null, payload: driftPayload(output.envelope, alarm) }])
+        .catch(() => undefined); // the publisher has told why
+    this.#events.onAlarm?.(alarm);
   }
 
   #tell({ task, lane: { stats }, last, learner }: Watched): void {
@@ -185,6 +221,34 @@ export class Windows {
     this.#telemetry.set('quality_tested', { task: name }, learner.quality.total.tested);
     this.#telemetry.set('quality_correct', { task: name }, learner.quality.total.correct);
   }
+}
+
+function windowOf(
+  { task, lane: { stats }, learner }: Watched,
+  from: number,
+  to: number,
+  drift: ReturnType<DriftWatch['close']>['window'] | undefined,
+) {
+  const seconds = Math.max(1e-3, (to - from) / 1000);
+  return {
+    from: isoTime(from),
+    to: isoTime(to),
+    events: stats.events,
+    verdicts: named(task.labels, stats.byLabel),
+    learning: stats.learning,
+    dead: stats.dead,
+    rate: Math.round((stats.events / seconds) * 10) / 10,
+    latencyMs: stats.latency.summary(),
+    model: {
+      base: learner.base.name,
+      version: learner.base.version,
+      labels: learner.labels,
+      sufficient: learner.sufficient,
+    },
+    quality: { window: learner.quality.close(), total: learner.quality.total.report() },
+    estimatedAccuracy: drift?.estimatedAccuracy ?? null,
+    streams: drift?.streams ?? {},
+  };
 }
 
 const named = (labels: readonly string[], counts: readonly number[]): Record<string, number> =>

@@ -7,6 +7,7 @@
  */
 import { z } from 'zod';
 import type {
+  Board,
   Delivery,
   Health,
   IoContext,
@@ -18,6 +19,7 @@ import type {
   Transport,
 } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
+import { demandName, matcher } from './board.ts';
 
 const sourceOptions = z.strictObject({
   channel: z.string().min(1).describe('Name of the channel within this process.'),
@@ -56,8 +58,13 @@ export class MemoryChannel {
   readonly settled: { readonly source: string; readonly index: number; readonly outcome: Outcome }[] = [];
   /** Where set, every `publish` rejects with it and stores nothing. */
   failWith: SluiceError | null = null;
+  /** A broker in miniature: what a sink publishes can be read by sources of the channel. */
+  loops = false;
   /** Where set, every `publish` waits for it first. */
   slowness: (() => Promise<void>) | null = null;
+  /** What boards keep, and who is called when it changes. */
+  readonly kept = new Map<string, Uint8Array>();
+  readonly watchers = new Set<(name: string, payload: Uint8Array) => void>();
   readonly #sessions = new Map<string, Session>();
   readonly #listeners = new Set<() => void>();
 
@@ -110,17 +117,22 @@ export function dropMemoryChannel(name: string): void {
 class MemorySource implements Source {
   readonly name: string;
   readonly #channel: MemoryChannel;
-  readonly #topics: ReadonlySet<string> | null;
+  readonly #wants: (topic: string) => boolean;
   readonly #context: IoContext;
   readonly #session: Session;
   readonly #open = new Map<number, number>();
   #bytes = 0;
   #closed = false;
 
-  constructor(name: string, options: MemorySourceOptions, context: IoContext) {
+  constructor(
+    name: string,
+    options: MemorySourceOptions,
+    context: IoContext,
+    wants: (topic: string) => boolean = (topic) => options.topics?.includes(topic) ?? true,
+  ) {
     this.name = name;
     this.#channel = memoryChannel(options.channel);
-    this.#topics = options.topics ? new Set(options.topics) : null;
+    this.#wants = wants;
     this.#context = context;
     this.#session = this.#channel.session(name);
   }
@@ -179,7 +191,7 @@ class MemorySource implements Source {
     const { pushed } = this.#channel;
     while (this.#session.next < pushed.length) {
       const index = this.#session.next++;
-      if (!this.#topics || this.#topics.has(pushed[index].topic)) return index;
+      if (this.#wants(pushed[index].topic)) return index;
     }
     return -1;
   }
@@ -223,6 +235,7 @@ class MemorySink implements Sink {
     if (this.#closed) throw new SluiceError('PUBLISH_FAILED', `${this.name} is closed`);
     if (this.#channel.failWith) throw this.#channel.failWith;
     this.#channel.published.push(...batch);
+    if (this.#channel.loops) this.#channel.push(...batch);
   }
 
   health(): Health {
@@ -233,6 +246,53 @@ class MemorySink implements Sink {
 
   async close(): Promise<void> {
     this.#closed = true;
+  }
+}
+
+class MemoryBoard implements Board {
+  readonly #channel: MemoryChannel;
+  readonly #own = new Set<(name: string, payload: Uint8Array) => void>();
+
+  constructor({ channel }: MemorySinkOptions) {
+    this.#channel = memoryChannel(channel);
+  }
+
+  async put(name: string, payload: Uint8Array | string | null): Promise<void> {
+    demandName(name);
+    await this.#channel.slowness?.();
+    if (this.#channel.failWith) throw this.#channel.failWith;
+    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
+    if (!bytes) this.#channel.kept.delete(name);
+    else {
+      this.#channel.kept.set(name, bytes);
+      for (const watcher of [...this.#channel.watchers]) watcher(name, bytes);
+    }
+  }
+
+  watch(pattern: string, seen: (name: string, payload: Uint8Array) => void): { stop(): Promise<void> } {
+    const matches = matcher(pattern);
+    const watcher = (name: string, payload: Uint8Array) => {
+      if (matches(name)) queueMicrotask(() => this.#own.has(watcher) && seen(name, payload));
+    };
+    this.#own.add(watcher);
+    this.#channel.watchers.add(watcher);
+    for (const [name, payload] of this.#channel.kept) watcher(name, payload);
+    return {
+      stop: async () => {
+        this.#own.delete(watcher);
+        this.#channel.watchers.delete(watcher);
+      },
+    };
+  }
+
+  health(): Health {
+    const { failWith } = this.#channel;
+    return failWith ? { ok: false, reason: failWith.message } : { ok: true };
+  }
+
+  async close(): Promise<void> {
+    for (const watcher of this.#own) this.#channel.watchers.delete(watcher);
+    this.#own.clear();
   }
 }
 
@@ -250,5 +310,12 @@ export const memory: MemoryTransport & { readonly sink: NonNullable<MemoryTransp
     topic: (site, task, what) => `sluice/${site}/${task}/${what}`,
     openFeedback: (name, { channel }, topics, context) =>
       new MemorySource(name, { channel, topics: [...topics] }, context),
+    openBoard: (_name, options) => new MemoryBoard(options),
+    openFleet: (reader, { channel }, task, whats, context) => {
+      const topics = whats.map((what) => matcher(`sluice/+/${task}/${what}`));
+      return new MemorySource(`${reader}-${task}`, { channel }, context, (topic) =>
+        topics.some((matches) => matches(topic)),
+      );
+    },
   },
 };

@@ -6,10 +6,17 @@
  */
 import { z } from 'zod';
 
+/** Where experiments look for an option: uniformly between two bounds, on a linear or a logarithmic scale, or among values. */
+export type SearchRange =
+  | { readonly scale: 'linear' | 'log'; readonly from: number; readonly to: number }
+  | { readonly values: readonly number[] };
+
 export interface ModelKind {
   /** One sentence for a person who chooses. */
   readonly summary: string;
   readonly options: z.ZodObject<Readonly<Record<string, z.ZodType<number>>>>;
+  /** The search space of experiments; an option that is not in it stays as configured. */
+  readonly search: Readonly<Record<string, SearchRange>>;
 }
 
 /** One number with a default, the bounds of what makes sense, and what it does. */
@@ -42,6 +49,11 @@ export const modelKinds = {
         'Whether dense columns are standardised by their running mean and deviation (1) or taken as they are (0).',
       ),
     }),
+    search: {
+      rate: { scale: 'log', from: 0.03, to: 3 },
+      l2: { values: [0, 0, 1e-7, 1e-6, 1e-5, 1e-4] },
+      eps: { scale: 'log', from: 1e-7, to: 1 },
+    },
   },
 } as const satisfies Record<string, ModelKind>;
 

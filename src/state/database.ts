@@ -22,7 +22,8 @@ import { type Op, Table } from './table.ts';
 
 export { glance, type Op, type Table } from './table.ts';
 
-const TABLES = [
+/** Of a gateway's store. A store that lacks one gets it when it is opened. */
+export const STORE_TABLES = [
   'meta',
   'chunks',
   'segments',
@@ -34,7 +35,11 @@ const TABLES = [
   'dead',
   'marks',
 ] as const;
-export type Tables = Readonly<Record<(typeof TABLES)[number], Table>>;
+/** Of a hub's pool. */
+export const POOL_TABLES = ['meta', 'rows', 'cells', 'names', 'sites'] as const;
+export type StoreTable = (typeof STORE_TABLES)[number];
+export type PoolTable = (typeof POOL_TABLES)[number];
+export type Tables<N extends string = StoreTable> = Readonly<Record<N, Table>>;
 
 /** Bounds the dirty pages of one transaction, which LMDB keeps in memory. */
 const GROUP_BYTES = 32 * 1024 ** 2;
@@ -87,8 +92,8 @@ async function reasonOf(error: unknown): Promise<unknown> {
   return Promise.race([later.catch((reason: unknown) => reason), wait]);
 }
 
-export class Lmdb {
-  readonly tables: Tables;
+export class Lmdb<N extends string = StoreTable> {
+  readonly tables: Tables<N>;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #telemetry: Telemetry;
   readonly #reloads: (() => void)[] = [];
@@ -103,7 +108,7 @@ export class Lmdb {
   /** True from the call of `close`: nothing is read any more either. */
   #closing = false;
 
-  constructor(folder: string, mapSize: number, telemetry: Telemetry) {
+  constructor(folder: string, mapSize: number, telemetry: Telemetry, names: readonly N[]) {
     this.#telemetry = telemetry;
     this.#folder = folder;
     // permissionsMode is an option of lmdb-js that its types do not name. With eventTurnBatching on, lmdb-js
@@ -113,9 +118,9 @@ export class Lmdb {
     this.#root = open<Buffer, Buffer>(folder, options);
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
     const demandOpen = () => this.demandOpen();
-    const table = (name: string) =>
+    const table = (name: N) =>
       [name, new Table(this.#root.openDB<Buffer, Buffer>({ name, ...binary }), demandOpen)] as const;
-    this.tables = Object.fromEntries(TABLES.map(table)) as Record<(typeof TABLES)[number], Table>;
+    this.tables = Object.fromEntries(names.map(table)) as Record<N, Table>;
   }
 
   /** Called after a failed commit, before anyone is told, to forget what is not on disk. */

@@ -16,6 +16,10 @@ import { demandGateway, metaOp, type Rooms, readMeta, SLICE, tellDamage } from '
 import type { Place } from './segment.ts';
 
 const FLOOR = 'join floor';
+/** Chunks that a search by time alone looks into: some 64 MiB. */
+const DURING_CHUNKS = 256;
+/** A device's clock may be ahead of ours. */
+const CLOCKS_MS = 3_600_000;
 
 type Look = (chunk: Chunk, row: number) => JoinedRow | null;
 
@@ -128,6 +132,39 @@ export class Join implements JoinStore {
       }
     }
     return [...rows.values()];
+  }
+
+  during(task: string, from: number, to: number, limit: number): JoinedRow[] {
+    const rows = new Map<string, JoinedRow>();
+    const first = this.#firstPutSince(from - CLOCKS_MS);
+    const end = Math.min(this.#next, first + DURING_CHUNKS);
+    for (let number = first; number < end && rows.size < limit; number++)
+      this.#look({ chunk: number, row: 0 }, (chunk) => {
+        for (let row = 0; chunk.task === task && row < chunk.count && rows.size < limit; row++) {
+          if (!(chunk.at(row) >= from && chunk.at(row) <= to)) continue;
+          rows.delete(chunk.id(row)); // delivered twice: the later one counts
+          rows.set(chunk.id(row), chunk.row(row));
+        }
+        return null;
+      });
+    return [...rows.values()].sort((a, b) => a.at - b.at);
+  }
+
+  /** The first chunk put at or after a time; they lie in order of arrival. */
+  #firstPutSince(time: number): number {
+    let low = this.#floor;
+    let high = this.#next;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      let putAt = Number.NEGATIVE_INFINITY;
+      this.#look({ chunk: middle, row: 0 }, (chunk) => {
+        putAt = chunk.putAt;
+        return null;
+      });
+      if (putAt >= time) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   /** #look for many places, in their order; each chunk is opened once, however the places change between them. */

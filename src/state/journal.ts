@@ -144,26 +144,53 @@ export class Journal implements JournalPart {
   }
 
   read(task: string, after: number, limit: number): { entries: JournalEntry[]; through: number } {
+    return this.#pages(task, after, limit, (...entry) => this.#isEffective(...entry));
+  }
+
+  tail(task: string, after: number, limit: number): { entries: JournalEntry[]; through: number } {
+    return this.#pages(task, after, limit, () => true);
+  }
+
+  before(task: string, newest: number): number {
+    const range = { start: nameKey(task, LAST), end: nameKey(task, 0), reverse: true, limit: newest + 1 };
+    const keys = this.#rooms.tables.journal.keys(range);
+    return keys.length > newest ? numberOf(keys[newest]) : 0;
+  }
+
+  #pages(
+    task: string,
+    after: number,
+    limit: number,
+    wanted: (task: string, seq: number, head: EntryHead) => boolean,
+  ): { entries: JournalEntry[]; through: number } {
     const { journal } = this.#rooms.tables;
     const entries: JournalEntry[] = [];
     let through = after;
     const range = { start: nameKey(task, after + 1), end: nameKey(task, LAST) };
     for (const key of journal.keys({ ...range, limit: Math.max(1, limit) })) {
       through = numberOf(key);
-      const entry = this.#effective(task, through);
+      const entry = this.#entryAt(task, through, wanted);
       if (entry) entries.push(entry);
     }
     return { entries, through };
   }
 
-  /** The entry, unless it withdraws or another has taken its place. */
-  #effective(task: string, seq: number): JournalEntry | null {
+  /** Unless it withdraws or another has taken its place. */
+  #isEffective(task: string, seq: number, head: EntryHead): boolean {
+    return head.label >= 0 && this.#listOf(this.#labelKey(task, head.event)).includes(seq);
+  }
+
+  #entryAt(
+    task: string,
+    seq: number,
+    wanted: (task: string, seq: number, head: EntryHead) => boolean,
+  ): JournalEntry | null {
     const value = glance(this.#rooms.tables.journal, nameKey(task, seq));
     if (!value) return null;
     try {
       const from = new ByteReader(Buffer.from(value));
       const head = readHead(from);
-      if (head.label < 0 || !this.#listOf(this.#labelKey(task, head.event)).includes(seq)) return null;
+      if (!wanted(task, seq, head)) return null;
       const { storedAt: _, ...rest } = head;
       return { seq, ...rest, joined: readJoined(from) };
     } catch (error) {

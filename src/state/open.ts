@@ -10,16 +10,17 @@ import { asSluiceError, SluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { checkFile } from './check.ts';
 import { Lmdb } from './database.ts';
-import type { StoreLimits } from './options.ts';
-import type { Rooms } from './room.ts';
+import type { Ground } from './room.ts';
 import { settleVersion } from './version.ts';
 
 const DATA = 'data.mdb';
 const FILES = [DATA, 'lock.mdb'];
 const GiB = 1024 ** 3;
 
-export interface OpenContext {
-  readonly limits: StoreLimits;
+export interface OpenContext<N extends string> {
+  readonly tables: readonly (N | 'meta')[];
+  /** What its rooms may hold in all. */
+  readonly bytes: number;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
@@ -28,20 +29,18 @@ export interface OpenContext {
  * Address space, not memory or disk: the map never moves, and the file can never outgrow it (STORE_FULL).
  * Twice the limits for pages in use by both, freed and not yet reused; 2 GiB for models and the rest.
  */
-function mapSize({ join: joins, outbox, dead, journal }: StoreLimits): number {
-  const bytes = 2 * (joins.bytes + outbox.bytes + dead.bytes + journal.bytes) + 2 * GiB;
-  return Math.ceil(Math.min(bytes, 8_192 * GiB) / 65_536) * 65_536;
-}
+const mapSize = (bytes: number): number =>
+  Math.ceil(Math.min(2 * bytes + 2 * GiB, 8_192 * GiB) / 65_536) * 65_536;
 
 /**
  * `alone`: no gateway is writing, so that the pages stand still and can be walked. `build` reads the rooms'
  * records; what it throws closes the environment and, where it means damage, sets the store aside.
  */
-export async function openSafely<T>(
+export async function openSafely<N extends string, T>(
   folder: string,
-  context: OpenContext,
+  context: OpenContext<N>,
   mode: { readonly tool: boolean; readonly alone: boolean },
-  build: (rooms: Rooms) => T,
+  build: (ground: Ground<N>) => T,
 ): Promise<T> {
   const data = join(folder, DATA);
   if (!existsSync(data)) return openOnce(folder, context, mode.tool, build);
@@ -67,7 +66,7 @@ function looksDamaged(error: SluiceError): boolean {
 }
 
 /** Sets the damaged store aside, loudly; a tool throws instead. */
-function report(folder: string, context: OpenContext, tool: boolean, reason: string): void {
+function report(folder: string, context: OpenContext<string>, tool: boolean, reason: string): void {
   if (tool) throw new SluiceError('STORE_CORRUPT', `the store in ${folder} is damaged: ${reason}`);
   const aside = setAside(folder, context.clock.now());
   context.telemetry.count('store_set_aside', {}, 1, { reason, aside });
@@ -84,17 +83,17 @@ function setAside(folder: string, now: number): string {
   return aside;
 }
 
-async function openOnce<T>(
+async function openOnce<N extends string, T>(
   folder: string,
-  context: OpenContext,
+  context: OpenContext<N>,
   tool: boolean,
-  build: (rooms: Rooms) => T,
+  build: (ground: Ground<N>) => T,
 ): Promise<T> {
-  const { limits, clock, telemetry } = context;
-  const lmdb = new Lmdb(folder, mapSize(limits), telemetry);
+  const { tables, bytes, clock, telemetry } = context;
+  const lmdb = new Lmdb(folder, mapSize(bytes), telemetry, tables);
   try {
     const { seed } = await settleVersion(lmdb, tool, clock.now());
-    return build({ lmdb, tables: lmdb.tables, limits, clock, telemetry, seed, tool });
+    return build({ lmdb, tables: lmdb.tables, clock, telemetry, seed, tool });
   } catch (error) {
     await lmdb.close();
     throw error;

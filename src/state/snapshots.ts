@@ -74,7 +74,7 @@ export class Snapshots implements SnapshotsPart, SnapshotRoom {
     this.#isWhole = isWhole;
   }
 
-  async save(snapshot: Snapshot): Promise<void> {
+  async save(snapshot: Snapshot, options: { readonly alone?: boolean } = {}): Promise<void> {
     demandGateway(this.#rooms);
     const { task, journal, parts } = snapshot;
     const { lmdb, tables, telemetry } = this.#rooms;
@@ -94,16 +94,17 @@ export class Snapshots implements SnapshotsPart, SnapshotRoom {
     telemetry.count('snapshots', { task });
     if (held.get(journal) !== entry) return; // given up meanwhile, or saved again
     entry.durable = true;
-    await this.#thin(task, journal);
+    await this.#thin(task, journal, options.alone ? 0 : this.#rooms.limits.snapshots.keep);
   }
 
   /**
    * Gives up older ones, only now: until the new one was on disk the old ones were all there was. Where it fails
    * the store says so, and the next save tries again; the snapshot itself is safe.
    */
-  async #thin(task: string, saved: number): Promise<void> {
+  async #thin(task: string, saved: number, keep: number): Promise<void> {
     const falling = this.#positions(task).reverse();
-    const gone = redundant(falling, this.#rooms.limits.snapshots.keep).filter((each) => each !== saved);
+    const others = keep === 0 ? falling : redundant(falling, keep);
+    const gone = others.filter((each) => each !== saved);
     if (gone.length > 0) await this.#drop(task, gone).catch(() => {});
   }
 

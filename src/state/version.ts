@@ -12,7 +12,7 @@ import type { HashSeed } from './hash.ts';
 export const FORMAT = 1;
 
 /** steps[n] gives what carries a store from format n to n + 1. */
-const steps: Readonly<Record<number, (tables: Tables) => Op[]>> = {};
+const steps: Readonly<Record<number, (tables: Tables<'meta'>) => Op[]>> = {};
 
 export interface Version {
   readonly format: number;
@@ -24,13 +24,13 @@ export interface Version {
 
 const KEY = 'version';
 
-function version(tables: Tables, format: number, seed: HashSeed, begunAt: number): Version {
+function version(tables: Tables<'meta'>, format: number, seed: HashSeed, begunAt: number): Version {
   const value = new ByteWriter().u32(format).u32(seed.high).u32(seed.low).f64(begunAt).seal();
   return { format, seed, begunAt, op: { table: tables.meta, key: nameKey(KEY), value } };
 }
 
 /** Throws STORE_CORRUPT where there is none. */
-export function readVersion(tables: Tables): Version {
+export function readVersion(tables: Tables<'meta'>): Version {
   const value = glance(tables.meta, nameKey(KEY));
   if (!value) throw new SluiceError('STORE_CORRUPT', 'the store has no version record');
   const from = new ByteReader(Buffer.from(value));
@@ -39,11 +39,11 @@ export function readVersion(tables: Tables): Version {
 }
 
 /** A kill between the creation of the file and its first record leaves a store with nothing in it. */
-const isEmpty = (tables: Tables) =>
+const isEmpty = (tables: Tables<'meta'>) =>
   Object.values(tables).every((table) => table.keys({ limit: 1 }).length === 0);
 
 /** The version of this store, begun or carried over where needed. A tool changes nothing. */
-export async function settleVersion(lmdb: Lmdb, tool: boolean, now: number): Promise<Version> {
+export async function settleVersion(lmdb: Lmdb<'meta'>, tool: boolean, now: number): Promise<Version> {
   const { tables } = lmdb;
   if (!tool && isEmpty(tables)) {
     const seed = randomBytes(8);

@@ -3,9 +3,10 @@
  * `evaluate --json` prints. The run is the gateway's own path (task.ts); what differs is only where labels
  * come from. Refuses a stream of which nothing is tested.
  */
-import type { Engine, Message } from '../contract.ts';
+import type { Engine, Message, Model } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { type Feedback, immediate } from './feedback.ts';
+import { type DriftMark, DriftMarks } from './marks.ts';
 import { Metrics, type MetricsReport } from './metrics.ts';
 import { type RunResult, runStream, type Tested } from './protocols.ts';
 import { seededRandom } from './random.ts';
@@ -14,6 +15,8 @@ import type { Task } from './task.ts';
 export interface EvaluationOptions {
   readonly task: Task;
   readonly engine: Engine;
+  /** The model to begin with, closed at the end; default one that has learned nothing. */
+  readonly model?: Model;
   /** Learned first, whole, with every label at once. */
   readonly train: AsyncIterable<Message> | null;
   readonly input: AsyncIterable<Message>;
@@ -53,8 +56,8 @@ export interface Evaluation extends MetricsReport {
   readonly model: { readonly kind: string; readonly bytes: number };
   readonly backend: string;
   readonly seed: number;
-  /** Alarms of drift detectors. */
-  readonly drift: readonly never[];
+  /** Where drift detectors spoke. */
+  readonly drift: readonly DriftMark[];
 }
 
 /** Where testing begins, as an index of events. */
@@ -70,8 +73,9 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   const { task, engine, seed, feedback } = options;
   const mail = task.event === 'email';
   const metrics = new Metrics({ labels: task.labels, positive: task.positive, seed, mail });
+  const marks = new DriftMarks();
   const started = { wall: performance.now(), cpu: process.cpuUsage() };
-  const model = task.newModel(engine);
+  const model = options.model ?? task.newModel(engine);
   try {
     const common = { task, model, seed };
     const training = {
@@ -91,6 +95,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
       frozen: options.protocol.kind === 'holdout',
       onTested: (tested) => {
         metrics.add(tested.truth, tested.predicted, tested.scores, tested.offset);
+        marks.add(tested.index, tested.scores[tested.offset + tested.truth]);
         options.onTested?.(tested);
       },
       onProgress: (events) => options.onProgress?.(events, metrics.accuracy),
@@ -114,7 +119,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
       model: { kind: model.kind, bytes: model.bytes },
       backend: model.backend,
       seed,
-      drift: [],
+      drift: marks.marks,
     };
   } finally {
     model.close();

@@ -22,6 +22,8 @@ const ASKED_CHUNK = 128;
 /** One tested event: indices of labels, and where its probabilities lie. */
 export interface Tested {
   readonly id: string;
+  /** Place in the stream, from 0; untested events count too. */
+  readonly index: number;
   readonly truth: number;
   readonly predicted: number;
   readonly scores: Float32Array;
@@ -108,7 +110,7 @@ function newChunk(arena: RowArena, first: number): Chunk {
   return { arena, first, ids: [], truths: [], clocks: [] };
 }
 
-function truthOf(message: Message, task: Task): number {
+export function truthOf(message: Message, task: Task): number {
   if (message.label === undefined) return -1;
   const truth = task.labels.indexOf(message.label);
   if (truth >= 0) return truth;
@@ -276,6 +278,7 @@ class Run {
     const classes = this.#options.task.labels.length;
     const offset = place * classes;
     const { predicted } = decide(scores, offset, classes);
-    this.#options.onTested({ id: chunk.ids[row], truth, predicted, scores, offset });
+    const index = chunk.first + row;
+    this.#options.onTested({ id: chunk.ids[row], index, truth, predicted, scores, offset });
   }
 }

@@ -7,6 +7,10 @@
 /** Probabilities are clipped here in log loss: one certain mistake costs 34.5, not infinity. */
 const LEAST = 1e-15;
 
+/** -ln of the probability given to the true label, clipped; what is not a number counts as certainly wrong. */
+export const logLossOf = (probability: number): number =>
+  -Math.log(probability >= LEAST ? Math.min(1, probability) : LEAST);
+
 /** null where there is nothing to divide by. */
 export const ratio = (part: number, whole: number): number | null => (whole > 0 ? part / whole : null);
 
@@ -55,7 +59,7 @@ export class Quality {
   add(truth: number, predicted: number, probability: number): void {
     this.tested += 1;
     if (truth === predicted) this.correct += 1;
-    this.logLoss -= Math.log(Math.min(1, Math.max(LEAST, probability)));
+    this.logLoss += logLossOf(probability);
     this.confusion[truth * this.classes + predicted] += 1;
     if (truth === this.#last) this.sameAsLast += 1;
     this.#last = truth;

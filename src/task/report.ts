@@ -4,6 +4,7 @@
  * no colour, so it can be kept.
  */
 import type { Evaluation } from './evaluation.ts';
+import type { MetricsReport } from './metrics.ts';
 
 /** More labels than this make a confusion table nobody reads. */
 const MAX_CONFUSION = 8;
@@ -14,7 +15,7 @@ const percent = (share: number | null, digits = 2): string =>
 const number = (value: number | null, digits = 4): string => (value === null ? '-' : value.toFixed(digits));
 
 /** Columns, the first to the left and the others to the right. */
-function align(rows: readonly (readonly string[])[]): string[] {
+export function align(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows.map((row) =>
     row
@@ -22,6 +23,9 @@ function align(rows: readonly (readonly string[])[]): string[] {
       .join('  '),
   );
 }
+
+/** Quality, and the names it needs. */
+export type ReportedQuality = MetricsReport & Pick<Evaluation, 'classes' | 'positive'>;
 
 /** What was run. */
 export interface ReportHead {
@@ -48,7 +52,7 @@ function headLines(head: ReportHead, result: Evaluation): string[] {
   return [[...setting, `seed ${result.seed}`].join(' · '), counts.join(' · '), cost.join(' · ')];
 }
 
-function qualityLines(result: Evaluation): string[] {
+function qualityLines(result: ReportedQuality): string[] {
   const { baselines } = result;
   const rows = [
     ['accuracy', percent(result.accuracy), 'most frequent label', percent(baselines.majority)],
@@ -67,7 +71,7 @@ function alignPairs(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-function rankingLines(result: Evaluation): string[] {
+function rankingLines(result: ReportedQuality): string[] {
   if (result.intervals === undefined) return [];
   const { rocAuc, oneMinusAucPercent, prAuc } = result.intervals;
   const line = (
@@ -85,7 +89,7 @@ function rankingLines(result: Evaluation): string[] {
   ];
 }
 
-function mailLines(result: Evaluation): string[] {
+function mailLines(result: ReportedQuality): string[] {
   if (result.hamMisclassifiedPercent === undefined) return [];
   const show = (value: number | null | undefined) =>
     value === null || value === undefined ? '-' : `${value.toFixed(3)} %`;
@@ -105,7 +109,7 @@ function mailLines(result: Evaluation): string[] {
   ]);
 }
 
-function labelLines(result: Evaluation): string[] {
+function labelLines(result: ReportedQuality): string[] {
   const { classes: labels, confusion } = result;
   const wide = labels.length <= MAX_CONFUSION;
   const head = [
@@ -127,13 +131,15 @@ function labelLines(result: Evaluation): string[] {
   return align([head, ...rows]);
 }
 
+const spaced = (blocks: readonly (readonly string[])[]): string[] =>
+  blocks.filter((block) => block.length > 0).flatMap((block, i) => (i === 0 ? block : ['', ...block]));
+
+/** How good, without what was run. */
+export function qualityReportLines(result: ReportedQuality): string[] {
+  return spaced([[...qualityLines(result), ...rankingLines(result)], mailLines(result), labelLines(result)]);
+}
+
 /** The lines of a report. */
 export function reportLines(head: ReportHead, result: Evaluation): string[] {
-  const blocks = [
-    headLines(head, result),
-    [...qualityLines(result), ...rankingLines(result)],
-    mailLines(result),
-    labelLines(result),
-  ];
-  return blocks.filter((block) => block.length > 0).flatMap((block, i) => (i === 0 ? block : ['', ...block]));
+  return spaced([headLines(head, result), qualityReportLines(result)]);
 }

@@ -37,6 +37,8 @@ export interface Task {
   /** The featurizer's version and the labels that an index stands for: rows of different ones never mix. */
   readonly features: string;
   readonly shape: ModelShape;
+  /** The dense columns of a row, by name and declared field. */
+  readonly columns: Featurizer['columns'];
   /** Of everything that a fresh model depends on: labels, features, kind, options, seed. */
   readonly fingerprint: string;
   /** Throws SluiceError DECODE_*; whatever else a decoder throws becomes DECODE_UNEXPECTED. */
@@ -46,8 +48,8 @@ export interface Task {
   describe(event: Event): ReturnType<Featurizer['describe']>;
   /** A model that has learned nothing. */
   newModel(engine: Engine): Model;
-  /** Throws MODEL_MISMATCH, MODEL_CORRUPT, MODEL_VERSION. */
-  loadModel(engine: Engine, bytes: Uint8Array): Model;
+  /** `kind`: of a bundle, which may bring another than the task names. Throws MODEL_MISMATCH, MODEL_CORRUPT, MODEL_VERSION. */
+  loadModel(engine: Engine, bytes: Uint8Array, kind?: string): Model;
 }
 
 /** Which bodies a featurizer reads. */
@@ -124,6 +126,7 @@ class BoundTask implements Task {
   readonly positive: number;
   readonly features: string;
   readonly shape: ModelShape;
+  readonly columns: Featurizer['columns'];
   readonly fingerprint: string;
   readonly #decoder: Decoder;
   readonly #featurizer: Featurizer;
@@ -144,6 +147,7 @@ class BoundTask implements Task {
     this.positive = positive;
     this.features = `${version}/${createHash('sha256').update(JSON.stringify(spec.labels)).digest('hex').slice(0, 8)}`;
     this.shape = { dims, denseDims, classes: spec.labels.length };
+    this.columns = featurizer.columns;
     this.#decoder = decoder;
     this.#featurizer = featurizer;
     this.#model = { kind: spec.model.kind, options };
@@ -179,11 +183,11 @@ class BoundTask implements Task {
     return engine.create(this.#model.kind, this.shape, this.#model.options, this.#seed);
   }
 
-  loadModel(engine: Engine, bytes: Uint8Array): Model {
+  loadModel(engine: Engine, bytes: Uint8Array, wantedKind: string = this.#model.kind): Model {
     const model = engine.load(bytes);
     const text = (kind: string, { dims, denseDims, classes }: ModelShape) =>
       `${kind} of ${dims} buckets, ${denseDims} columns and ${classes} labels`;
-    const [found, wanted] = [text(model.kind, model.shape), text(this.#model.kind, this.shape)];
+    const [found, wanted] = [text(model.kind, model.shape), text(wantedKind, this.shape)];
     if (found === wanted) return model;
     model.close();
     throw new SluiceError('MODEL_MISMATCH', `task ${this.name} needs a ${wanted}, the bytes hold a ${found}`);

@@ -1,146 +1,114 @@
 /**
- * The status page: one self-contained HTML document, no host but its own, readable on a phone, in light and
- * in dark, and without colour. It asks `/ready` and `/api/status` every two seconds and says so when the
- * gateway no longer answers. Text from outside is set as text, never as HTML.
- * Built once at start; `csp` allows exactly its own style and script.
+ * The dashboard's document: landmarks and headings, filled by the modules under `/client/`. Its policy allows scripts
+ * and styles of this server alone, nothing inline, no other host, and no text to become HTML (trusted types). Built
+ * once at start; holds no data.
  */
-import { createHash } from 'node:crypto';
 
-const style = `
-:root{color-scheme:light dark;--bg:#f6f7f8;--card:#fff;--ink:#16191d;--soft:#5a6470;--line:#d9dee3;--ok:#0b6b3a;--bad:#a3221b}
-@media(prefers-color-scheme:dark){:root{--bg:#101316;--card:#181c20;--ink:#e8ebee;--soft:#9aa5b1;--line:#2c333a;--ok:#5fd394;--bad:#ff8a80}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,sans-serif;font-variant-numeric:tabular-nums}
-main{max-width:60rem;margin:0 auto;padding:1rem}
-header{display:flex;flex-wrap:wrap;gap:.25rem 1rem;align-items:baseline;justify-content:space-between}
-h1{font-size:1.25rem;margin:.25rem 0}
-h2{font-size:1rem;margin:0 0 .5rem}
-section{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.75rem 1rem;margin:.75rem 0}
-.soft{color:var(--soft)}
-.ok{color:var(--ok);font-weight:600}
-.bad{color:var(--bad);font-weight:600}
-dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr));gap:.75rem;margin:0}
-dt{color:var(--soft);font-size:.8125rem}
-dd{margin:0;font-size:1.125rem;overflow-wrap:anywhere}
-ul{margin:.25rem 0 0;padding-left:1.25rem;overflow-wrap:anywhere}
-a{color:inherit}
-`;
-
-const script = `
-'use strict';
-const $ = (id) => document.getElementById(id);
-const make = (tag, text, cls) => {
-  const node = document.createElement(tag);
-  if (text !== undefined) node.textContent = text;
-  if (cls) node.className = cls;
-  return node;
-};
-const isNumber = (x) => typeof x === 'number' && Number.isFinite(x);
-const count = (x) => (isNumber(x) ? x.toLocaleString('en') : '–');
-const rate = (x) => (isNumber(x) ? (x >= 100 ? Math.round(x).toLocaleString('en') : x.toFixed(1)) + '/s' : '–');
-const ms = (x) => (isNumber(x) ? (x >= 100 ? Math.round(x) : x.toFixed(1)) : '–');
-const percent = (x) => (isNumber(x) ? (100 * x).toFixed(1) + ' %' : 'no labels yet');
-const bytes = (x) => {
-  if (!isNumber(x)) return '–';
-  const units = ['B', 'KiB', 'MiB', 'GiB'];
-  let unit = 0;
-  while (x >= 1024 && unit < 3) { x /= 1024; unit += 1; }
-  return (unit ? x.toFixed(1) : x) + ' ' + units[unit];
-};
-const figures = (pairs) => {
-  const list = make('dl');
-  for (const [name, value] of pairs) {
-    const box = make('div');
-    box.append(make('dt', name), make('dd', value));
-    list.append(box);
-  }
-  return list;
-};
-const card = (title, pairs) => {
-  const box = make('section');
-  box.append(make('h2', title), figures(pairs));
-  return box;
-};
-const latency = (task) => (task.latencyMs ? ms(task.latencyMs.p50) + ' / ' + ms(task.latencyMs.p99) : '–');
-const taskCard = (name, task) => card(name + (task.state ? ' · ' + task.state : ''), [
-  ['verdicts', count(task.verdicts)],
-  ['rate', rate(task.rate)],
-  ['accuracy', percent(task.accuracy)],
-  ['ms p50 / p99', latency(task)],
-  ['labels learned', count(task.learned)],
-  ['dead letters', count(task.dead)],
-  ...(isNumber(task.inFlight) ? [['in flight', count(task.inFlight)]] : []),
-]);
-const showReady = (ready) => {
-  const line = $('ready');
-  line.textContent = ready.ok ? '● ready' : '▲ not ready';
-  line.className = ready.ok ? 'ok' : 'bad';
-  $('reasons').replaceChildren(...(ready.reasons || []).map((reason) => make('li', reason)));
-};
-const showStatus = (status) => {
-  if (status.site) { $('site').textContent = status.site; document.title = status.site + ' · Sluice'; }
-  $('about').textContent = [status.version && 'sluice ' + status.version, status.backend].filter(Boolean).join(' · ');
-  const tasks = Object.entries(status.tasks || {}).map(([name, task]) => taskCard(name, task));
-  const outbox = Object.entries(status.outbox || {}).map(([sink, box]) =>
-    [sink, count(box.messages) + ' waiting · ' + bytes(box.bytes)]);
-  const flow = status.inFlight
-    ? [['events in flight', count(status.inFlight.events)], ['bytes in flight', bytes(status.inFlight.bytes)]]
-    : [];
-  const boxes = [['flow', flow], ['outbox', outbox]].filter(([, pairs]) => pairs.length > 0);
-  $('cards').replaceChildren(...tasks, ...boxes.map(([title, pairs]) => card(title, pairs)));
-};
-const ask = async (path) => (await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(5000) })).json();
-const refresh = async () => {
-  try {
-    if (!document.hidden) {
-      const [ready, status] = await Promise.all([ask('/ready'), ask('/api/status')]);
-      showReady(ready);
-      showStatus(status);
-      $('seen').textContent = '· as of ' + new Date().toLocaleTimeString();
-    }
-  } catch {
-    showReady({ ok: false, reasons: ['The gateway does not answer; the figures below are the last ones seen.'] });
-  }
-  setTimeout(refresh, 2000);
-};
-refresh();
-`;
-
-const hash = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
-
-/** Content-Security-Policy of the page (and, being the strictest, of every answer). */
+/** Content-Security-Policy of the page and of every other answer. */
 export const csp = [
   "default-src 'none'",
-  `style-src ${hash(style)}`,
-  `script-src ${hash(script)}`,
+  "script-src 'self'",
+  "style-src 'self'",
   "connect-src 'self'",
   'img-src data:',
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
 ].join('; ');
 
-export const page = `<!doctype html>
+const head = (title: string, more = ''): string => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Sluice</title>
+<meta name="color-scheme" content="light dark">
+<title>${title}</title>
 <link rel="icon" href="data:,">
-<style>${style}</style>
-</head>
-<body>
-<main>
-<header>
-<h1 id="site">Sluice</h1>
-<span id="ready" role="status">…</span>
+${more}</head>
+`;
+
+const section = (id: string, title: string, inside: string, tools = ''): string => `
+<section id="${id}" class="card" aria-labelledby="${id}-title" tabindex="-1">
+<div class="card-head"><h2 id="${id}-title">${title}</h2>${tools}</div>
+${inside}
+</section>`;
+
+const chart = (id: string, title: string): string =>
+  `<figure class="chart" id="chart-${id}"><figcaption><span class="chart-title">${title}</span> <span class="legend" id="legend-${id}"></span></figcaption><div class="plot" role="img" aria-label="${title}" id="plot-${id}"></div></figure>`;
+
+const ranges = `<div class="switch" role="group" aria-label="Time range"><button type="button" data-do="range" data-arg="hour" aria-pressed="true">1 h</button><button type="button" data-do="range" data-arg="day" aria-pressed="false">24 h</button></div>`;
+
+const hold = `<button type="button" class="quiet" id="hold" data-do="hold" aria-pressed="false">hold</button>`;
+
+const search = `<form id="search" role="search" autocomplete="off"><label for="q" class="sr">Find an event by id, Message-ID, device or time</label><input id="q" name="q" type="search" maxlength="400" placeholder="find: event id, Message-ID, device, time 14:07" spellcheck="false"><button type="submit">find</button></form>
+<div id="found" aria-live="polite"></div>`;
+
+const signIn = `<dialog id="sign-in" aria-labelledby="sign-in-title"><form id="sign-in-form"><h2 id="sign-in-title">Sign in</h2>
+<p>Labels, approvals and replays need the token that stands under <code>http.token</code> in the configuration. It is kept in this tab until you close it.</p>
+<label for="token">Token</label><input id="token" type="password" autocomplete="current-password" maxlength="4096" required>
+<div class="buttons"><button type="button" data-do="close-dialog">cancel</button><button type="submit" class="main">sign in</button></div></form></dialog>`;
+
+const span = `<dialog id="span" aria-labelledby="span-title"><form id="span-form"><h2 id="span-title">Label a span</h2>
+<p>Every reading of the device between the two times gets the label; the model learns from them in order.</p>
+<label for="span-device">Device</label><input id="span-device" required maxlength="512">
+<label for="span-from">From</label><input id="span-from" type="datetime-local" step="1" required>
+<label for="span-to">To</label><input id="span-to" type="datetime-local" step="1" required>
+<label for="span-label">Label</label><select id="span-label"></select>
+<div class="buttons"><button type="button" data-do="close-dialog">cancel</button><button type="submit" class="main">label</button></div></form></dialog>`;
+
+const sure = `<dialog id="sure" aria-labelledby="sure-title"><form id="sure-form"><h2 id="sure-title"></h2><p id="sure-text"></p>
+<label for="sure-reason" id="sure-reason-label">Why (for the audit log)</label><input id="sure-reason" maxlength="400">
+<div class="buttons"><button type="button" data-do="close-dialog">cancel</button><button type="submit" class="main" id="sure-go">go</button></div></form></dialog>`;
+
+export const page = `${head(
+  'Sluice',
+  '<link rel="stylesheet" href="/client/uplot.css">\n<link rel="stylesheet" href="/client/style.css">\n<script type="module" src="/client/main.js"></script>\n',
+)}<body>
+<a class="skip" href="#needs">Skip to what needs you</a>
+<header class="top">
+<div class="brand"><h1 id="site">Sluice</h1><span id="about" class="soft"></span></div>
+<div id="states" class="states"><span id="ready" class="badge" role="status">…</span><span id="fleet-badge" class="badge" hidden></span><span id="live" class="badge" role="status">connecting</span></div>
+<div class="controls"><div id="tasks" class="switch" role="group" aria-label="Task"></div><label class="sr" for="sites">Site</label><select id="sites" hidden></select><button type="button" id="sign" data-do="sign" class="quiet">sign in</button></div>
 </header>
-<div class="soft"><span id="about"></span> <span id="seen"></span></div>
-<ul id="reasons" class="bad"></ul>
-<div id="cards"><noscript>This page needs JavaScript; the same figures are at <a href="/api/status">/api/status</a> and <a href="/metrics">/metrics</a>.</noscript></div>
-<footer class="soft"><a href="/api/status">status as JSON</a> · <a href="/metrics">Prometheus metrics</a> · <a href="/ready">readiness</a></footer>
+<div id="stale" role="alert" hidden></div>
+<main>
+<noscript>This page needs JavaScript; the same figures are at <a href="/api/overview">/api/overview</a> and <a href="/metrics">/metrics</a>.</noscript>
+${section('needs', 'Needs you <span id="needs-count" class="pill" hidden></span>', '<p id="off" class="soft note" hidden></p><ul id="needs-list" class="needs"></ul>')}
+<nav id="strip" aria-label="Stages"><ol id="stages" class="stages"></ol></nav>
+<div class="grid">
+${section('quality', 'Quality', `${chart('quality', 'Right verdicts')}<p id="quality-note" class="soft note"></p>`, ranges)}
+${section('flow', 'Flow', `${chart('rate', 'Throughput')}${chart('latency', 'Latency')}${chart('waiting', 'Waiting')}`)}
+</div>
+${section('verdicts', 'Verdicts', `<p id="good" class="good-mail" hidden></p>${search}<div id="recent"></div>`, hold)}
+<div class="grid halves">
+${section('models', 'Models and roll-outs', '<div id="models-body"></div>')}
+${section('dead', 'Dead letters', '<div id="dead-body"></div>', '<div id="dead-tools" class="tools"></div>')}
+</div>
+<div class="grid halves">
+${section('fleet', 'Gateways', '<div id="fleet-body" tabindex="0" role="group" aria-label="Gateways"></div>')}
+${section('audit', 'Audit log', '<div id="audit-body"></div>')}
+</div>
 </main>
-<script>${script}</script>
+<footer class="soft"><a href="/api/overview">JSON</a><a href="/metrics">Prometheus</a><a href="/ready">readiness</a><span id="seen"></span></footer>
+<div id="toast" role="status" aria-live="polite"></div>
+${signIn}
+${span}
+${sure}
 </body>
+</html>
+`;
+
+/** Where the page was not built. */
+export const unbuilt = `${head('Sluice')}<body><main><h1>Sluice</h1>
+<p>The dashboard was not built. <code>npm start</code> builds it.</p>
+<p>The figures are at <a href="/api/overview">/api/overview</a> and <a href="/metrics">/metrics</a>.</p></main></body>
+</html>
+`;
+
+/** Of a process that shows none. */
+export const plain = `${head('Sluice')}<body><main><h1>Sluice</h1>
+<p>This process shows no dashboard. Its figures are at <a href="/api/status">/api/status</a> and <a href="/metrics">/metrics</a>.</p></main></body>
 </html>
 `;

@@ -1,6 +1,6 @@
 /**
- * The HTTP side of a gateway: `/ping`, `/ready`, `/metrics`, `/api/status`, the status page, and routes that
- * the application adds. Promises: reading needs no token and shows no secret; everything that is not a
+ * The HTTP side of a gateway and a hub: `/ping`, `/ready`, `/metrics`, `/api/status`, the dashboard with its API,
+ * and routes that the application adds. Promises: reading needs no token and shows no secret; everything that is not a
  * read needs `Authorization: Bearer <http.token>` and is refused where no token is configured; on a
  * loopback address only requests that name this machine are answered (against DNS rebinding);
  * bodies, times and connections are bounded. It is plain HTTP: put TLS in front where it leaves the machine.
@@ -15,8 +15,9 @@ import fastify, {
 } from 'fastify';
 import { SluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { addDashboard, type DashboardOptions } from './dashboard.ts';
 import { isLoopback, type Listen, parseListen, showListen } from './listen.ts';
-import { csp, page } from './page.ts';
+import { csp, plain } from './page.ts';
 
 const BODY_LIMIT = 1024 ** 2;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -28,7 +29,7 @@ export interface Readiness {
   readonly reasons: readonly string[];
 }
 
-/** What the status page shows of a task; every field may be absent. */
+/** What `/api/status` tells of a task; every field may be absent. */
 export interface TaskStatus {
   /** `learning` until the model is sufficient, then `live`. */
   readonly state?: string;
@@ -46,7 +47,7 @@ export interface TaskStatus {
   readonly inFlight?: number;
 }
 
-/** The object behind `/api/status`. The page reads these fields; an application may add others. */
+/** The object behind `/api/status`; an application may add fields. */
 export interface GatewayStatus {
   readonly site?: string;
   readonly version?: string;
@@ -93,6 +94,8 @@ export interface WebOptions {
   readonly ready: () => Readiness;
   readonly status: () => GatewayStatus | Promise<GatewayStatus>;
   readonly routes?: readonly WebRoute[];
+  /** Absent: `/` only names where the figures are. */
+  readonly dashboard?: DashboardOptions;
 }
 
 export interface Web {
@@ -116,6 +119,8 @@ export async function startWeb(options: WebOptions): Promise<Web> {
   server.server.maxConnections = MAX_CONNECTIONS;
   guard(server, listen, options.token ?? null);
   addOwnRoutes(server, options);
+  if (options.dashboard) addDashboard(server, options.dashboard, Boolean(options.token));
+  else server.get('/', (_request, reply) => reply.type('text/html; charset=utf-8').send(plain));
   for (const route of options.routes ?? []) addRoute(server, route);
   try {
     await server.listen({ host: listen.host, port: listen.port });
@@ -216,7 +221,6 @@ function addOwnRoutes(server: FastifyInstance, { telemetry, ready, status }: Web
     return reply.type(telemetry.registry.contentType).send(await telemetry.registry.metrics());
   });
   server.get('/api/status', async () => ({ ready: ready(), ...(await status()) }));
-  server.get('/', (_request, reply) => reply.type('text/html; charset=utf-8').send(page));
 }
 
 function addRoute(server: FastifyInstance, route: WebRoute): void {

@@ -120,6 +120,21 @@ describe('evaluate', () => {
     for (const [, , predicted, score] of lines) expect(Number(score) > 0.5).toBe(predicted === 'fault');
   });
 
+  it('writes a report with plots that agrees with the result and names no folder of this machine', async () => {
+    const path = join(folder.path, 'report.html');
+    const result = await evaluate(...plant(), '--html', path);
+    const page = readFileSync(path, 'utf8');
+    expect(page.startsWith('<!doctype html>')).toBe(true);
+    expect(page.endsWith('</html>\n')).toBe(true);
+    expect(page.includes(`${(100 * result.accuracy).toFixed(2)} % of 1,200 verdicts were right`)).toBe(true);
+    expect(page.includes(folder.path)).toBe(false);
+    const { code } = await sluice(['evaluate', ...plant(), '--html', path, '--feedback', 'delayed:5000']);
+    expect(code).toBe(1);
+    expect(readFileSync(path, 'utf8') === page).toBe(true);
+    await sluice(['evaluate', ...plant(), '--html', `${path}.new`, '--feedback', 'delayed:5000']);
+    expect(existsSync(`${path}.new`)).toBe(false);
+  });
+
   it('draws a table with the baselines beside the accuracy', async () => {
     const { out, code } = await sluice(['evaluate', ...plant()]);
     expect(code).toBe(0);
@@ -235,7 +250,11 @@ describe('evaluate', () => {
     [['sensor', '--input', 'CSV'], 1, 'the data has no labels'],
     [['sensor', '--input', 'nowhere.csv'], 1, 'INPUT_NOT_FOUND'],
     [['sensor'], 2, '--input PATH is needed'],
-    [['sensor', '--input', 'CSV', '--html', 'x'], 2, "unknown option '--html'"],
+    [
+      ['sensor', '--input', 'CSV', '--label', 'state', '--html', 'nowhere/x.html'],
+      2,
+      '--html nowhere/x.html',
+    ],
   ])('refuses %j with exit code %d and the reason', async (argv, exit, message) => {
     const { code, err, out } = await sluice([
       'evaluate',

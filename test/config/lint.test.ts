@@ -91,7 +91,7 @@ describe('a bad configuration is refused at the exact place', () => {
     [
       'an unknown option at the top',
       `${good}stroe: {}\n`,
-      'f.yaml:25:1 stroe: unknown option; did you mean "store"? (known here: site, sources, tasks, sinks, group, store, http, monitor, maxInFlight, maxInFlightBytes, batch, privacy, seed)',
+      'f.yaml:25:1 stroe: unknown option; did you mean "store"? (known here: site, sources, tasks, sinks, group, models, hub, store, http, monitor, maxInFlight, maxInFlightBytes, batch, privacy, seed)',
     ],
     [
       'a sink option in a source',
@@ -267,9 +267,14 @@ describe('a bad configuration is refused at the exact place', () => {
       'f.yaml:25:14 sinks.core.session: the client id of its feedback for spam "s-core-spam-feedback" is also that of sources.plant on the same broker; each would disconnect the other',
     ],
     [
-      'a hub section',
-      `${good}hub: { listen: x }\n`,
-      'f.yaml:25:1 hub: the hub comes with a later version of Sluice; take this section out for now',
+      'a hub on the broker of a sink that is not there',
+      `${good}hub: { via: flor }\n`,
+      'f.yaml:25:13 hub.via: there is no sink named "flor" (there is: core)',
+    ],
+    [
+      'models that pass by a sink that is not there',
+      `${good}models: { via: nowhere }\n`,
+      'f.yaml:25:16 models.via: there is no sink named "nowhere" (there is: core)',
     ],
     [
       'dead letters to be encrypted without a key',

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { Message } from '../../src/contract.ts';
+import { driftPayload } from '../../src/envelope/fleet.ts';
+import { rowPayload } from '../../src/envelope/rows.ts';
 import { deadData, Envelope } from '../../src/envelope.ts';
 import { type Lane, LaneStats } from '../../src/flow/lane.ts';
 import type { Publisher } from '../../src/flow/publisher.ts';
@@ -80,13 +82,54 @@ test('docs/payloads.md names every field of a metrics window', () => {
   windows.add({
     task: { name: 'spam', labels } as unknown as Task,
     lane: { stats: new LaneStats(2) } as unknown as Lane,
-    learner: { labels: 1, sufficient: true, quality: new QualityWindow(labels), bytes: 1 },
+    learner: {
+      ...{ labels: 1, sufficient: true, quality: new QualityWindow(labels), bytes: 1 },
+      ...{ base: { name: 'abc', version: 1 }, name: 'abc+1' },
+    },
     outputs: [{ publisher, topic: 't', envelope: new Envelope('none', 's', 'spam') }],
   });
   windows.publish();
   expect(sent).toHaveLength(1);
   expect(fieldsOf(JSON.parse(sent[0]), ['verdicts']).length).toBeGreaterThan(20);
   expect(unnamed(JSON.parse(sent[0]), part('Metrics'), ['verdicts'])).toEqual([]);
+});
+
+test('docs/payloads.md names every field of a labelled row', () => {
+  const one = {
+    count: 1,
+    indptr: Uint32Array.of(0, 1),
+    indices: Uint32Array.of(3),
+    values: Float32Array.of(1),
+  };
+  const row = { site: 's', task: 'spam', seq: 1, event: 'e', device: 'd', at: 1, labelledAt: 2, label: 1 };
+  const rest = {
+    weight: 1,
+    origin: 'o',
+    features: 'f',
+    model: 'm',
+    predicted: 0,
+    scores: Float32Array.of(1, 0),
+  };
+  const rows = { ...one, denseDims: 0, dense: new Float32Array() };
+  const paired = { live: 'a', liveLoss: 1, other: 'b', otherLoss: 2 };
+  const text = rowPayload(new Envelope('none', 's', 'spam'), { ...row, ...rest, rows, paired }, labels);
+  expect(fieldsOf(JSON.parse(text), ['scores']).length).toBe(20);
+  expect(unnamed(JSON.parse(text), part('Rows'), ['scores'])).toEqual([]);
+});
+
+test('docs/payloads.md names every field of a drift alarm', () => {
+  const alarm = {
+    task: 'spam',
+    stream: 'logLoss',
+    detector: 'd',
+    state: 'drift',
+    statistic: 1,
+    threshold: 1,
+  };
+  const rest = { window: 1, model: 'm', at: 1, since: 1, before: 1, now: 1, features: [], devices: [] };
+  const text = driftPayload(new Envelope('none', 's', 'spam'), { ...alarm, ...rest, state: 'drift' });
+  expect(fieldsOf(JSON.parse(text), []).length).toBe(15);
+  expect(unnamed(JSON.parse(text), part('Drift'))).toEqual([]);
 });
 
 test('docs/payloads.md names every measure of evaluate', () => {

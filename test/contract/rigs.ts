@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../src/clock.ts';
-import type { IoContext, Sink, Source } from '../../src/contract.ts';
+import type { Board, IoContext, Sink, Source } from '../../src/contract.ts';
 import { SluiceError } from '../../src/errors.ts';
 import { files } from '../../src/io/files.ts';
 import type { TransportName } from '../../src/io/index.ts';
@@ -40,6 +40,9 @@ export interface SinkRig {
   feedback(name: string, topic: string): Source;
   /** As a user gives a label. */
   label(topic: string, payload: string): Promise<void>;
+  board(name: string): Board;
+  /** On a place where nobody is. */
+  boardAway(name: string): Board;
 }
 
 let serial = 0;
@@ -99,6 +102,8 @@ async function memoryRig(): Promise<Rig> {
       feedback: (source, topic) =>
         memory.sink.openFeedback(source, memory.sink.options.parse({ channel: name }), [topic], contextOf()),
       label: async (topic, payload) => memoryChannel(name).push({ topic, payload }),
+      board: (board) => memory.sink.openBoard(board, { channel: name }, contextOf()),
+      boardAway: (board) => memory.sink.openBoard(board, { channel: away }, contextOf()),
     },
     close: async () => [name, away].forEach(dropMemoryChannel),
   };
@@ -152,6 +157,9 @@ async function mqttRig(): Promise<Rig> {
       feedback: (name, own) =>
         mqtt.sink.openFeedback(name, mqtt.sink.options.parse({ url: broker.url }), [own], contextOf()),
       label: (own, payload) => feeder.publish([{ topic: own, key: null, payload }]),
+      board: (name) => mqtt.sink.openBoard(name, mqtt.sink.options.parse({ url: broker.url }), contextOf()),
+      boardAway: (name) =>
+        mqtt.sink.openBoard(name, mqtt.sink.options.parse({ url: 'mqtt://127.0.0.1:1' }), contextOf()),
     },
     async close() {
       stop.abort();
@@ -200,6 +208,11 @@ async function kafkaRig(): Promise<Rig> {
       feedback: (name, own) =>
         kafka.sink.openFeedback(name, kafka.sink.options.parse({ brokers }), [own], contextOf()),
       label: (own, payload) => feeder.publish([{ topic: own, key: null, payload }]),
+      board: (name) => kafka.sink.openBoard(name, kafka.sink.options.parse({ brokers }), contextOf()),
+      boardAway: (name) => {
+        const nobody = { brokers: ['127.0.0.1:1'], publishTimeout: '500ms' };
+        return kafka.sink.openBoard(name, kafka.sink.options.parse(nobody), contextOf());
+      },
     },
     async close() {
       stop.abort();

@@ -9,6 +9,7 @@ import { expect } from 'vitest';
 import { taskSpec } from '../../src/app/spec.ts';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
+import { blankBase } from '../../src/fleet/base.ts';
 import { Fold } from '../../src/fleet/fold.ts';
 import { openEngine } from '../../src/model/engine.ts';
 import { openStore } from '../../src/state.ts';
@@ -150,7 +151,7 @@ export async function expectModelIsFoldOfJournal(
     const snapshot = store.snapshots.newest('machine');
     expect(snapshot, 'a clean stop saves the model').not.toBeNull();
     expect(snapshot!.labels).toBe(expectedLabels);
-    const fold = Fold.blank(task, engine, true);
+    const fold = Fold.start(task, blankBase(task), engine, true);
     while ((await fold.advance(store)).grew);
     expect(fold.labels).toBe(expectedLabels);
     const bits = await fold.model.save();

@@ -151,15 +151,18 @@ describe('answers', () => {
     readAnswers(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)), what);
 
   it('are read bare, as CloudEvent, and several in an array', () => {
-    const answer = { event: 'e', label: 'ok' };
+    const answer = { event: 'e', label: 'ok', site: null };
     expect(read(answer)).toEqual([answer]);
     expect(read({ specversion: '1.0', data: answer })).toEqual([answer]);
     expect(
       read([
-        { specversion: '1.0', data: answer },
+        { specversion: '1.0', data: answer, source: '/sluice/north/machine' },
         { event: 'f', label: null },
       ]),
-    ).toEqual([answer, { event: 'f', label: null }]);
+    ).toEqual([
+      { ...answer, site: 'north' },
+      { event: 'f', label: null, site: null },
+    ]);
   });
 
   it('that make no sense are null and nothing worse', () => {
@@ -188,9 +191,9 @@ describe('answers', () => {
       payload: payload.toString('base64'),
     };
     expect(read(letter, 'dead')).toEqual([
-      { event: digestIdentity('plant/a/telemetry', null, payload), label: null },
+      { event: digestIdentity('plant/a/telemetry', null, payload), label: null, site: null },
     ]);
-    expect(read({ ...letter, event: 'x' }, 'dead')).toEqual([{ event: 'x', label: null }]);
+    expect(read({ ...letter, event: 'x' }, 'dead')).toEqual([{ event: 'x', label: null, site: null }]);
   });
 });
 

@@ -183,4 +183,20 @@ describe('snapshots', () => {
     expect(redundant([9, 7, 5, 3], 1)).toEqual([7, 5]);
     expect(redundant([9, 7], 4)).toEqual([]);
   });
+
+  test('shows every entry of a task in order, those that no longer hold too, and where the newest begin', async () => {
+    const store = await here.open();
+    const given = [label('a', 1), label('x', 0, 'machine'), label('a', 0), label('b', 1), label('b', -1)];
+    const entries = await store.journal.append(given);
+    const own = entries.filter(({ task }) => task === 'spam');
+    expect(store.journal.tail('spam', 0, 10)).toEqual({ entries: own, through: 5 });
+    expect(store.journal.tail('spam', 0, 2)).toEqual({ entries: own.slice(0, 2), through: 3 });
+    expect(store.journal.tail('spam', 3, 10)).toEqual({ entries: own.slice(2), through: 5 });
+    expect(store.journal.tail('spam', 5, 10)).toEqual({ entries: [], through: 5 });
+    expect([0, 1, 2, 3, 4, 9].map((newest) => store.journal.before('spam', newest))).toEqual([
+      5, 4, 3, 1, 0, 0,
+    ]);
+    expect(store.journal.before('nobody', 3)).toBe(0);
+    expect(store.journal.before('nobody', 0)).toBe(0);
+  });
 });

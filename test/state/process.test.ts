@@ -20,7 +20,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { Store } from '../../src/contract.ts';
 import { checkFile } from '../../src/state/check.ts';
 import { ByteWriter } from '../../src/state/codec.ts';
-import { Lmdb, nameKey } from '../../src/state/database.ts';
+import { Lmdb, nameKey, STORE_TABLES } from '../../src/state/database.ts';
 import { compiled } from '../compiled.ts';
 import { type Bench, batchOf, bench, type Child, joinedOf, random, startChild } from './support.ts';
 
@@ -204,7 +204,7 @@ describe('a tool in another process', () => {
 describe('versions', () => {
   test('a store of a newer format is refused and left as it is', async () => {
     await (await here.open()).close();
-    const lmdb = new Lmdb(here.folder, 2 ** 30, here.telemetry);
+    const lmdb = new Lmdb(here.folder, 2 ** 30, here.telemetry, STORE_TABLES);
     const value = new ByteWriter().u32(99).u32(1).u32(2).f64(3).seal();
     await lmdb.write([{ table: lmdb.tables.meta, key: nameKey('version'), value }]);
     await lmdb.close();

@@ -3,10 +3,10 @@
  * terminal, and a short account at the end. Everything goes to standard error, so that results own
  * standard output; without a terminal the live line is left out.
  */
-import type { Fleet, FleetCounts, FleetSummary } from '../../../firmware-sim/fleet.ts';
+import type { FleetCounts, FleetSummary } from '../../../firmware-sim/fleet.ts';
 import { ratesBetween, summaryLines } from '../../../firmware-sim/status.ts';
-import type { App } from '../../app/app.ts';
 import { systemClock } from '../../clock.ts';
+import type { TaskStatus } from '../../flow/windows.ts';
 import type { Terminal } from '../terminal.ts';
 
 const TICK_MS = 1_000;
@@ -18,15 +18,20 @@ const clock = (seconds: number): string =>
 
 export class Screen {
   readonly #terminal: Terminal;
-  readonly #app: App;
-  readonly #fleet: Fleet;
+  readonly #tasks: () => Readonly<Record<string, TaskStatus>>;
+  readonly #counts: () => FleetCounts;
   readonly #told = new Set<string>();
   #live = false;
 
-  constructor(terminal: Terminal, app: App, fleet: Fleet) {
+  /** `tasks`: of the first gateway. */
+  constructor(
+    terminal: Terminal,
+    tasks: () => Readonly<Record<string, TaskStatus>>,
+    counts: () => FleetCounts,
+  ) {
     this.#terminal = terminal;
-    this.#app = app;
-    this.#fleet = fleet;
+    this.#tasks = tasks;
+    this.#counts = counts;
   }
 
   head(rows: readonly (readonly [string, string])[]): void {
@@ -34,15 +39,15 @@ export class Screen {
   }
 
   note(text: string): void {
-    this.#line(`${clock(this.#fleet.counts().seconds)} ${text}`);
+    this.#line(`${clock(this.#counts().seconds)} ${text}`);
   }
 
   /** Once a second until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    let before = this.#fleet.counts();
+    let before = this.#counts();
     while (!signal.aborted) {
       await systemClock.sleep(TICK_MS, signal);
-      const now = this.#fleet.counts();
+      const now = this.#counts();
       this.#milestones();
       if (this.#terminal.stderr.isTTY) this.#status(before, now);
       before = now;
@@ -53,22 +58,23 @@ export class Screen {
     for (const line of summaryLines(summary)) this.#line(line);
     this.#line(`${grouped(learned)} labels learned`);
     this.#line(
-      'your data: write a configuration (docs/config.md), check it with `sluice lint -c FILE`, run it with `sluice run -c FILE`',
+      'your data: `sluice init URL` listens to a broker and writes a configuration; `sluice run -c FILE` runs it',
     );
   }
 
   #milestones(): void {
-    for (const [name, task] of Object.entries(this.#app.gateway?.status().tasks ?? {})) {
+    for (const [name, task] of Object.entries(this.#tasks())) {
       if (task.verdicts > 0)
         this.#once(
           `${name} first`,
-          `${name} first verdicts; without labels it gives no label (state: learning)`,
+          `learning   ${name} · first verdicts; no label is invented before it has learned`,
         );
-      if (task.learned > 0) this.#once(`${name} labels`, `${name} first labels arrive`);
-      if (task.state === 'live')
-        this.#once(`${name} live`, `${name} LIVE after ${grouped(task.learned)} labels`);
+      if (task.state === 'live') this.#once(`${name} live`, `verdicts   ${name} · it gives labels now`);
       if (task.dead > 0)
-        this.#once(`${name} dead`, `${name} a payload that cannot be used went to the dead-letter topic`);
+        this.#once(
+          `${name} dead`,
+          `dead       ${name} · a payload that cannot be used went to the dead-letter topic`,
+        );
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * What was asked of `evaluate` on the command line, checked. Refuses (USAGE) words that are unknown and options that would do
+ * What was asked of `evaluate`, `train` or `sweep` on the command line, checked. Refuses (USAGE) words that are unknown and options that would do
  * nothing, each by its name and with what is allowed.
  */
 import type { z } from 'zod';
@@ -12,17 +12,13 @@ import type { Protocol } from '../../task/evaluation.ts';
 import type { Feedback } from '../../task/feedback.ts';
 import type { TaskSpec } from '../../task/task.ts';
 
-/** As commander gives them. */
-export interface Given {
+/** What names data, the task and its model; as commander gives it. */
+export interface DataGiven {
   readonly config?: string;
   readonly input: string[];
   readonly train: string[];
   readonly label?: string;
   readonly positive?: string;
-  readonly protocol: string;
-  readonly trainFraction?: string;
-  readonly shuffle?: boolean;
-  readonly feedback: string;
   readonly format?: string;
   readonly separator?: string;
   readonly columns?: string;
@@ -30,11 +26,21 @@ export interface Given {
   readonly time?: string;
   readonly model?: string;
   readonly set: string[];
+}
+
+/** What `evaluate` is asked for. */
+export interface Given extends DataGiven {
+  readonly protocol: string;
+  readonly trainFraction?: string;
+  readonly shuffle?: boolean;
+  readonly feedback: string;
+  readonly bundle?: string;
   readonly seed: string;
   readonly backend: string;
   readonly threads?: string;
   readonly json?: string | true;
   readonly scores?: string;
+  readonly html?: string;
 }
 
 export const DEFAULT_FRACTION = 0.7;
@@ -68,7 +74,7 @@ export function checkLag(given: Given, feedback: Feedback, kind: 'mail' | 'readi
   throw usage(`--feedback ${given.feedback}: a lag in time needs --time COLUMN`);
 }
 
-export function parseInput(given: Given): Omit<InputOptions, 'path'> {
+export function parseInput(given: DataGiven): Omit<InputOptions, 'path'> {
   const { label, text, time, separator } = given;
   const format: FileFormat | undefined =
     given.format === undefined ? undefined : oneOf('--format', given.format, formats);
@@ -127,7 +133,7 @@ function checkSettings(kind: string, model: object, event: TaskSpec['event'], fe
 }
 
 /** `--model` and `--set` on top of a task. */
-export function adjust(spec: TaskSpec, given: Given): TaskSpec {
+export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
   const kind = given.model ?? spec.model.kind;
   const model: Record<string, unknown> = kind === spec.model.kind ? { ...spec.model.options } : {};
   const features: Record<string, unknown> = {

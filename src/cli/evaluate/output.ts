@@ -1,6 +1,19 @@
-/** What `evaluate` writes while it runs: the file of scores, and a progress bar on a terminal. */
-import { closeSync, openSync, writeSync } from 'node:fs';
+/** What `evaluate` writes beside its result: the file of scores, the report with plots, and a progress bar on a terminal. */
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { basename } from 'node:path';
 import { SluiceError } from '../../errors.ts';
+import type { Evaluation } from '../../task/evaluation.ts';
+import { ReportCollector } from '../../task/html/collector.ts';
+import { type HtmlHead, reportHtml } from '../../task/html/page.ts';
 import type { Tested } from '../../task/protocols.ts';
 import type { Task } from '../../task/task.ts';
 import type { Terminal } from '../terminal.ts';
@@ -43,6 +56,47 @@ export class ScoreFile {
     this.#flush();
     closeSync(this.#file);
   }
+}
+
+/** The report with plots. Its file is opened before the run, so that an hour is not lost to a folder that is not there; a run that fails leaves what was there before. */
+export class HtmlFile {
+  readonly #path: string;
+  readonly #file: number;
+  readonly #new: boolean;
+  readonly collector: ReportCollector;
+  #written = false;
+
+  constructor(path: string, task: Task) {
+    const { labels, positive } = task;
+    this.collector = new ReportCollector({ labels, positive, mail: task.event === 'email' });
+    this.#path = path;
+    this.#new = !existsSync(path);
+    try {
+      this.#file = openSync(path, 'a');
+    } catch (error) {
+      throw new SluiceError('USAGE', `--html ${path}: ${(error as Error).message}`);
+    }
+  }
+
+  write(head: HtmlHead, evaluation: Evaluation): void {
+    const text = reportHtml(head, evaluation, this.collector);
+    if (fstatSync(this.#file).isFile()) ftruncateSync(this.#file);
+    writeFileSync(this.#file, text);
+    this.#written = true;
+  }
+
+  close(): void {
+    closeSync(this.#file);
+    if (this.#new && !this.#written) rmSync(this.#path, { force: true });
+  }
+}
+
+/** Names of inputs as a report shows them: of a path the last part, without the folders of this machine. */
+export function inputNames(inputs: readonly string[]): string[] {
+  return inputs.map((input) => {
+    const label = /^[^/\\=]*=/.exec(input)?.[0] ?? '';
+    return `${label}${basename(input.slice(label.length))}`;
+  });
 }
 
 /** A bar with rate and time to go, on a terminal only, ten times a second. */

@@ -16,18 +16,20 @@ const RECORD_OVERHEAD = 96;
 export interface Prepared {
   readonly topic: string;
   readonly key: string | null;
-  readonly value: Buffer | string;
+  /** null removes the key from a compacted topic. */
+  readonly value: Buffer | string | null;
   readonly headers: Record<string, string> | undefined;
   readonly bytes: number;
 }
 
 export function prepare(message: Outgoing): Prepared {
-  const { topic, key, payload, headers } = message;
-  const value =
+  const { topic, key, payload, headers, retain } = message;
+  const text =
     typeof payload === 'string'
       ? payload
       : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-  let bytes = RECORD_OVERHEAD + Buffer.byteLength(value) + (key === null ? 0 : Buffer.byteLength(key));
+  const value = retain && text.length === 0 ? null : text;
+  let bytes = RECORD_OVERHEAD + Buffer.byteLength(text) + (key === null ? 0 : Buffer.byteLength(key));
   for (const name in headers) bytes += Buffer.byteLength(name) + Buffer.byteLength(headers[name]) + 4;
   return { topic, key, value, headers: headers as Record<string, string> | undefined, bytes };
 }

@@ -17,15 +17,42 @@ async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise<T>): P
   }
 }
 
-/** The names of all topics that this user may see. Throws BROKER_UNREACHABLE, BROKER_AUTH. */
-export async function listTopics(options: ConnectionOptions, site: string): Promise<Set<string>> {
+/** For a single administrative call. */
+async function asAdmin<T>(
+  options: ConnectionOptions,
+  site: string,
+  work: (admin: Admin) => Promise<T>,
+): Promise<T> {
   const certificates = options.tls === false ? null : new Certificates(options.tls);
   const client = new KafkaClient(options, site, certificates, () => undefined);
   try {
-    return new Set(await withAdmin(client.kafka, (admin) => admin.listTopics()));
+    return await withAdmin(client.kafka, work);
   } catch (error) {
     throw fromKafka(error, 'BROKER_UNREACHABLE');
   }
+}
+
+/** The names of all topics that this user may see. Throws BROKER_UNREACHABLE, BROKER_AUTH. */
+export async function listTopics(options: ConnectionOptions, site: string): Promise<Set<string>> {
+  return new Set(await asAdmin(options, site, (admin) => admin.listTopics()));
+}
+
+/** Creates a topic that keeps the last value of each key, with one partition, where it does not exist. Throws BROKER_*. */
+export async function createCompacted(
+  options: ConnectionOptions,
+  site: string,
+  topic: string,
+): Promise<void> {
+  await asAdmin(options, site, async (admin) => {
+    if ((await admin.listTopics()).includes(topic)) return;
+    const configEntries = [{ name: 'cleanup.policy', value: 'compact' }];
+    await admin.createTopics({ topics: [{ topic, numPartitions: 1, configEntries }], waitForLeaders: true });
+  });
+}
+
+/** Removes the positions of a group that is not used again. Never rejects: the broker forgets it by itself, later. */
+export async function deleteGroup(options: ConnectionOptions, site: string, group: string): Promise<void> {
+  await asAdmin(options, site, (admin) => admin.deleteGroups([group])).catch(() => undefined);
 }
 
 /** Creates those of `topics` that do not exist, with the broker's default partitions and replication. */

@@ -1,0 +1,136 @@
+/**
+ * One task of a gateway with everything that runs it: the learner, the feedback, the lane; and, where the gateway
+ * belongs to a fleet (`models`), what follows the hub and tells it the labels.
+ */
+import type { Config } from '../config.ts';
+import type { Bury, Clock, Engine, JournalEntry, Store } from '../contract.ts';
+import { asSluiceError } from '../errors.ts';
+import { bundleBase } from '../fleet/base.ts';
+import { newDeltaTest } from '../fleet/delta.ts';
+import { Installed } from '../fleet/installed.ts';
+import { Installer } from '../fleet/installer.ts';
+import { Labels } from '../fleet/labels.ts';
+import { Learner } from '../fleet/learner.ts';
+import { RowsFeed } from '../fleet/rows-feed.ts';
+import { Lane } from '../flow/lane.ts';
+import type { PublicKey } from '../model/signing.ts';
+import { openTask, type Task } from '../task/task.ts';
+import type { Telemetry } from '../telemetry.ts';
+import type { Ports } from './ports.ts';
+import { taskSpec } from './spec.ts';
+import { boardSink } from './transport.ts';
+import { Watch } from './watch.ts';
+
+export interface Unit {
+  readonly task: Task;
+  readonly learner: Learner;
+  readonly labels: Labels;
+  readonly lane: Lane;
+  readonly watch: Watch;
+  /** Null where the gateway stands alone. */
+  readonly fleet: { readonly installer: Installer; readonly feed: RowsFeed } | null;
+}
+
+export interface UnitContext {
+  readonly config: Config;
+  readonly engine: Engine;
+  readonly store: Store;
+  readonly ports: Ports;
+  readonly bury: Bury;
+  /** Whose models are installed; null: the gateway stands alone. */
+  readonly trusted: readonly PublicKey[] | null;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+}
+
+/** Opens a task; its feedback is not read yet. Throws MODEL_*, STORE_*, CONFIG_INVALID. */
+export async function openUnit(name: string, context: UnitContext): Promise<Unit> {
+  const { config, engine, store, ports, bury, trusted, clock, telemetry } = context;
+  const { learning, minLabels, minPerLabel } = config.tasks[name];
+  const task = openTask(taskSpec(config, name));
+  const sink = trusted && boardSink(config, name);
+  const installed = trusted && sink !== null && openInstalled(task, trusted, context);
+  let fleet: Unit['fleet'] = null;
+  const learner = await Learner.open({
+    ...{ task, engine, store, clock, telemetry, learning, minLabels, minPerLabel },
+    base: (installed && (await installed.base())) || undefined,
+    deltaTest: newDeltaTest,
+    onDropped: async ({ since }) => fleet?.installer.rebased(since),
+    onLearned: () => fleet?.feed.wake(),
+  });
+  if (installed && sink !== null) {
+    await accompanyAgain(installed, learner, telemetry);
+    fleet = openFleetPart(task, sink, installed, learner, context);
+  }
+  const watch = new Watch({
+    ...{ task, folder: config.store.path, telemetry },
+    budget: config.monitor.budget,
+    tasks: Object.keys(config.tasks).length,
+    blockMs: config.monitor.window,
+  });
+  const onLabel = (entry: JournalEntry) => watch.labelled(entry, clock.now());
+  const labels = new Labels({ task, store, learner, bury, onLabel, clock, telemetry });
+  await labels.rematch();
+  const lane = new Lane({
+    site: config.site,
+    task,
+    scorer: learner,
+    store,
+    outputs: ports.of(name).map((port) => {
+      const { envelope, batch, publish } = config.sinks[port.name];
+      const { publisher, topic } = ports.output(port.name, name, 'verdict');
+      return { publisher, topic, envelope, batch, policy: publish };
+    }),
+    batchSize: config.batch.size,
+    bury,
+    onJoined: (events) => labels.joined(events),
+    onScored: (scored) => watch.scored(scored),
+    clock,
+    telemetry,
+  });
+  return { task, learner, labels, lane, watch, fleet };
+}
+
+function openInstalled(task: Task, trusted: readonly PublicKey[], context: UnitContext): Installed {
+  const { config, telemetry } = context;
+  const { maxBytes } = config.models!;
+  return new Installed({ folder: config.store.path, task, trusted, maxBytes, telemetry });
+}
+
+/** What was compared when the gateway stopped goes on being compared. */
+async function accompanyAgain(installed: Installed, learner: Learner, telemetry: Telemetry): Promise<void> {
+  const { companion } = installed.record;
+  if (!companion) return;
+  try {
+    learner.accompany(bundleBase(await installed.load(companion.digest), companion.since));
+  } catch (thrown) {
+    telemetry.error(asSluiceError(thrown));
+    await installed.save({ companion: null });
+  }
+}
+
+function openFleetPart(
+  task: Task,
+  sink: string,
+  installed: Installed,
+  learner: Learner,
+  context: UnitContext,
+): NonNullable<Unit['fleet']> {
+  const { config, store, ports, clock, telemetry } = context;
+  const { site, group } = config;
+  const { publisher, topic, envelope } = ports.output(sink, task.name, 'rows');
+  const feed = new RowsFeed({
+    ...{ task, site, store, topic, envelope, clock, telemetry },
+    publish: (messages) => publisher.submit(messages),
+    paired: (seq) => learner.paired(seq),
+    through: () => learner.pairedThrough,
+  });
+  const installer = new Installer({
+    ...{ site, group, task, learner, installed, store, clock, telemetry },
+    board: ports.board(sink),
+    trusted: context.trusted ?? [],
+    maxBytes: config.models!.maxBytes,
+  });
+  feed.wake();
+  return { installer, feed };
+}

@@ -1,0 +1,49 @@
+/**
+ * How the hub speaks on the broker: the pieces of a bundle first, then the signed word that names it, so that who reads
+ * the word finds the bytes. What no word has named for a while is taken off the broker again.
+ */
+import type { Board, Desired } from '../contract.ts';
+import type { HubRegistry } from '../fleet/hub/seams.ts';
+import { chunksOf, encodeDesired } from '../model/desired.ts';
+import type { PrivateKey } from '../model/signing.ts';
+
+/** Bundles that stay on the broker beside those that the word names: for who is slow. */
+const KEPT = 2;
+
+export class Word {
+  readonly #board: Board;
+  readonly #registry: Pick<HubRegistry, 'get'>;
+  readonly #key: PrivateKey;
+  /** By digest the number of pieces on the broker, oldest first. */
+  readonly #laid = new Map<string, number>();
+
+  constructor(board: Board, registry: Pick<HubRegistry, 'get'>, key: PrivateKey) {
+    this.#board = board;
+    this.#registry = registry;
+    this.#key = key;
+  }
+
+  /** Resolves when the broker has all of it. Again is no error. */
+  async say(desired: Desired): Promise<void> {
+    const { group, task, digest, candidate, compare } = desired;
+    const place = `${group}/models/${task}`;
+    const named = [digest, candidate?.digest, compare?.digest].filter((each) => typeof each === 'string');
+    for (const each of named) await this.#lay(place, each);
+    await this.#board.put(`${place}/desired`, encodeDesired(desired, this.#key));
+    const old = [...this.#laid.keys()].filter((each) => !named.includes(each));
+    for (const each of old.slice(0, Math.max(0, old.length - KEPT))) await this.#remove(place, each);
+  }
+
+  async #lay(place: string, digest: string): Promise<void> {
+    if (this.#laid.has(digest)) return;
+    const pieces = chunksOf(await this.#registry.get(digest));
+    for (const [n, piece] of pieces.entries()) await this.#board.put(`${place}/blob/${digest}/${n}`, piece);
+    this.#laid.set(digest, pieces.length);
+  }
+
+  async #remove(place: string, digest: string): Promise<void> {
+    const pieces = this.#laid.get(digest) ?? 0;
+    for (let n = 0; n < pieces; n++) await this.#board.put(`${place}/blob/${digest}/${n}`, null);
+    this.#laid.delete(digest);
+  }
+}

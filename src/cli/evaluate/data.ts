@@ -1,0 +1,109 @@
+/**
+ * The data of a command line and the task that it is for: the same options and the same task for `evaluate`, `train`
+ * and `sweep`. Refuses data without labels, and mail where a task reads readings, or the other way round.
+ */
+import type { Command } from 'commander';
+import { taskSpec } from '../../app/spec.ts';
+import { loadConfig } from '../../config.ts';
+import { asSluiceError, SluiceError } from '../../errors.ts';
+import { formats, type InputOptions, surveyInput } from '../../io/files.ts';
+import { modelKinds } from '../../model/kinds.ts';
+import type { LeftOut } from '../../task/columns.ts';
+import { SAMPLE, sensorTask, spamTask } from '../../task/presets.ts';
+import { openTask, type Task, type TaskSpec } from '../../task/task.ts';
+import { collect } from '../terminal.ts';
+import { adjust, type DataGiven, oneOf, usage } from './asked.ts';
+
+/** Adds what names data and how it is read. `purpose`: what --input is for. */
+export function defineData(command: Command, purpose: string): Command {
+  return command
+    .option('-c, --config <file>', 'configuration that TASK is in')
+    .requiredOption(
+      '--input <path>',
+      `${purpose}; LABEL=PATH labels a mailbox or folder (repeatable)`,
+      collect,
+      [],
+    )
+    .option('--label <column>', 'column with the label (default: label, else class)')
+    .option('--positive <label>', 'of two labels the one that scores are for (default: the last)')
+    .option('--format <name>', `${formats.join(', ')} (default: guessed)`)
+    .option('--separator <char>', 'between the cells of CSV (default: guessed)')
+    .option('--columns <a,b,…>', 'column names of a table without a header line')
+    .option('--text <column>', 'column whose text is the body of a mail')
+    .option('--time <column>', "column with the event's time");
+}
+
+/** Adds --model and --set. */
+export function defineModel(command: Command): Command {
+  return command
+    .option('--model <kind>', `model: ${Object.keys(modelKinds).join(', ')}`)
+    .option(
+      '--set <key=value>',
+      'hyper-parameter of the model, or features.KEY=VALUE (repeatable)',
+      collect,
+      [],
+    );
+}
+
+export interface TaskPlan {
+  readonly task: Task;
+  readonly spec: TaskSpec;
+  /** Messages of --input. */
+  readonly total: number;
+  readonly leftOut: readonly LeftOut[];
+  readonly kind: 'mail' | 'reading';
+}
+
+/** The task that fits the data; `change` has the last word on it. */
+export async function planTask(
+  name: string,
+  given: DataGiven,
+  input: Omit<InputOptions, 'path'>,
+  seed: number,
+  change: (spec: TaskSpec) => TaskSpec = (spec) => spec,
+): Promise<TaskPlan> {
+  const tested = await surveyInput({ ...input, path: given.input }, SAMPLE);
+  const trained = given.train.length > 0 ? await surveyInput({ ...input, path: given.train }, SAMPLE) : null;
+  const labels = new Set([...(trained?.labels.keys() ?? []), ...tested.labels.keys()]);
+  if (labels.size === 0)
+    throw new SluiceError(
+      'INPUT_INVALID',
+      'the data has no labels; --label names their column, LABEL=PATH labels a mailbox',
+    );
+  const survey = { labels, sample: [...(trained?.sample ?? []), ...tested.sample].slice(0, SAMPLE) };
+  const chosen = chooseTask(name, given, survey, seed);
+  if (chosen.spec.decode.kind === 'mime' && tested.kind === 'reading')
+    throw usage(`task ${name} reads mail, the input is a table: --text names the column with the text`);
+  if (chosen.spec.decode.kind !== 'mime' && tested.kind === 'mail')
+    throw usage(`task ${name} reads sensor readings, the input is mail`);
+  const spec = change(adjust(chosen.spec, given));
+  const { leftOut } = chosen;
+  return { task: open(spec, given), spec, total: tested.messages, leftOut, kind: tested.kind };
+}
+
+function chooseTask(
+  name: string,
+  given: DataGiven,
+  survey: { readonly labels: Iterable<string>; readonly sample: readonly Uint8Array[] },
+  seed: number,
+): { readonly spec: TaskSpec; readonly leftOut: readonly LeftOut[] } {
+  if (given.config !== undefined) {
+    const config = loadConfig(given.config);
+    oneOf('task', name, Object.keys(config.tasks));
+    return { spec: { ...taskSpec(config, name), seed }, leftOut: [] };
+  }
+  const options = { seed, model: { kind: Object.keys(modelKinds)[0] } };
+  return name === 'spam' ? { spec: spamTask(survey, options), leftOut: [] } : sensorTask(survey, options);
+}
+
+/** Without a configuration file, what a task does not take was said on the command line. */
+function open(spec: TaskSpec, given: DataGiven): Task {
+  if (given.positive !== undefined) oneOf('--positive', given.positive, spec.labels);
+  try {
+    return openTask(spec);
+  } catch (error) {
+    const known = asSluiceError(error);
+    if (known.code === 'CONFIG_INVALID' && given.config === undefined) throw usage(known.message);
+    throw known;
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * The newest verdicts of each task, for people to look at and to correct. Bounded per task; what is private is
+ * masked before it leaves (the device of a mail, words of its text) unless the configuration shows it. Reasons are
+ * asked for only while somebody looks, a few at a time, and each event once.
+ */
+import type { FoundView, RecentView } from './view.ts';
+
+const KEPT = 40;
+const SHOWN = 20;
+const REASONS_AT_ONCE = 8;
+const REASONS_SHOWN = 3;
+const TEXT_LIMIT = 200;
+const MASK = '‹masked›';
+
+/** One verdict as the flow made it. */
+export interface VerdictInput {
+  readonly event: string;
+  readonly device: string;
+  /** ms since the epoch. */
+  readonly at: number;
+  readonly label: string | null;
+  /** Of the label (or the anomaly score while there is none), 0 to 1. */
+  readonly score: number | null;
+  readonly model: string;
+}
+
+/** A feature that decided. Names that quote an event (a word of a mail) are private. */
+export interface Reason {
+  readonly name: string;
+  readonly private: boolean;
+}
+
+/** An event that a question found. */
+export interface FoundInput extends VerdictInput {
+  readonly task: string;
+  readonly site: string;
+  readonly truth: string | null;
+  readonly reasons?: readonly Reason[] | null;
+}
+
+export type AskReason = (
+  task: string,
+  event: string,
+) => Promise<readonly Reason[] | null> | readonly Reason[] | null;
+
+interface Kept {
+  readonly site: string;
+  readonly verdict: VerdictInput;
+  reasons: readonly Reason[] | null;
+  asked: boolean;
+  given: string | null;
+}
+
+/** Whether what names an event of this task is private. */
+export type IsPrivate = (task: string) => boolean;
+
+export class Recent {
+  readonly #tasks = new Map<string, Kept[]>();
+  readonly #isPrivate: IsPrivate;
+  #asking = 0;
+
+  constructor(isPrivate: IsPrivate) {
+    this.#isPrivate = isPrivate;
+  }
+
+  /** Takes the newest of a batch; cheap enough to be called for every one. */
+  add(task: string, site: string, verdicts: readonly VerdictInput[]): void {
+    const kept = this.#tasks.get(task) ?? [];
+    for (const verdict of verdicts.slice(-KEPT))
+      kept.unshift({ site, verdict, reasons: null, asked: false, given: null });
+    kept.length = Math.min(kept.length, KEPT);
+    this.#tasks.set(task, kept);
+  }
+
+  /** Tasks that are configured no longer are forgotten. */
+  keep(tasks: ReadonlySet<string>): void {
+    for (const task of this.#tasks.keys()) if (!tasks.has(task)) this.#tasks.delete(task);
+  }
+
+  /** A label was given from the page: shown until the verdict is gone. */
+  given(task: string, event: string, label: string | null): void {
+    for (const kept of this.#tasks.get(task) ?? []) if (kept.verdict.event === event) kept.given = label;
+  }
+
+  /** Newest first. `ask` fills in reasons for the next look. */
+  view(task: string, site: string, ask: AskReason | undefined): RecentView[] {
+    const kept = (this.#tasks.get(task) ?? []).filter((one) => site === '' || one.site === site);
+    const shown = kept.slice(0, SHOWN);
+    if (ask) for (const one of shown) this.#ask(task, one, ask);
+    return shown.map((one) => ({
+      ...this.#show(task, one.site, one.verdict, one.reasons),
+      given: one.given,
+    }));
+  }
+
+  found(hits: readonly FoundInput[]): FoundView[] {
+    return hits.map(({ task, site, truth, reasons, ...verdict }) => ({
+      ...this.#show(task, site, verdict, reasons ?? null),
+      given: null,
+      truth,
+    }));
+  }
+
+  #show(task: string, site: string, verdict: VerdictInput, reasons: readonly Reason[] | null) {
+    const masked = this.#isPrivate(task);
+    const { event, at, device, label, score, model } = verdict;
+    const names = reasons
+      ?.slice(0, REASONS_SHOWN)
+      .map((r) => (r.private && masked ? MASK : r.name.slice(0, TEXT_LIMIT)));
+    return {
+      task,
+      site,
+      event,
+      at,
+      device: masked ? MASK : device.slice(0, TEXT_LIMIT),
+      masked,
+      label,
+      score,
+      model,
+      reasons: names ?? null,
+    };
+  }
+
+  #ask(task: string, one: Kept, ask: AskReason): void {
+    if (one.asked || this.#asking >= REASONS_AT_ONCE) return;
+    one.asked = true;
+    this.#asking += 1;
+    // An explanation that fails is a verdict without one; the row says nothing then.
+    void (async () => ask(task, one.verdict.event))()
+      .then((reasons) => {
+        one.reasons = reasons ?? [];
+      })
+      .catch(() => {
+        one.reasons = [];
+      })
+      .finally(() => {
+        this.#asking -= 1;
+      });
+  }
+}
