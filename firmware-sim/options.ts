@@ -1,11 +1,14 @@
 /**
- * The command line of `sluice-sim`, parsed once at the edge: inside, values are already right. Refuses
- * what it cannot read exactly, with SluiceError USAGE and the name of the option.
+ * The command line of `sluice-sim`, parsed once at the edge: inside there is a scenario, whether it came from a file
+ * or from options. Refuses what it cannot read exactly, with SluiceError USAGE and the name of the option; a scenario
+ * file with CONFIG_INVALID and every place.
  */
 import { Command } from 'commander';
 import { SluiceError } from '../src/errors.ts';
 import { duration } from '../src/units.ts';
 import { type LabelPlan, usualLabels } from './labels.ts';
+import { loadScenario, scenarioOf } from './scenario/read.ts';
+import { type Scenario, type ScenarioInput, sensorFaults } from './scenario/schema.ts';
 
 export interface SimOptions {
   readonly url: string | null;
@@ -72,14 +75,19 @@ export function simCommand(): Command {
       'A simulated fleet on a real broker: machines send readings, mailboxes receive mail, ' +
         'labels follow as feedback. Counts by its own numbering what a gateway answered, and what was lost.',
     )
-    .optionsGroup('Where:')
+    .optionsGroup('From a file:')
+    .option('-c, --config <file>', 'a scenario: everything below, drift scripts, phases, followers and more')
+    .option('--set <path=value>', 'change one value of the scenario (repeatable)', collect)
+    .option('--check', 'check the scenario, send nothing')
+    .option('--example', 'print a commented scenario')
+    .optionsGroup('Without a file, where:')
     .option('--url <url>', 'MQTT broker, such as mqtt://127.0.0.1:1883')
     .option('--mqtt-version <n>', '5, or 4 for MQTT 3.1.1', '5')
     .option('--kafka <hosts>', 'Kafka brokers instead of MQTT: host:port,host:port')
     .option('--site <name>', 'site of the gateway, part of its topics', 'demo')
     .option('--reading-task <name>', 'task that judges readings', 'machine')
     .option('--mail-task <name>', 'task that judges mail', 'spam')
-    .optionsGroup('What:')
+    .optionsGroup('Without a file, what:')
     .option('--devices <n>', 'machines', '40')
     .option('--rate <n>', 'readings a second, of all machines together; 0 for none', '200')
     .option('--classes <n>', '2: ok and fault; 4: ok and three kinds of fault', '2')
@@ -92,18 +100,24 @@ export function simCommand(): Command {
     )
     .option('--labels <plan>', 'feedback on readings, or none', 'delay=2s,fraction=0.2,wrong=0.01')
     .option('--mail-labels <plan>', 'feedback on mail; default: as --labels')
+    .optionsGroup('Always:')
     .option('--seed <n>', 'same seed, same messages', '7')
-    .optionsGroup('How long:')
     .option('--for <time>', 'stop after this time, such as 60s; default: until Ctrl-C')
     .option('--drain <time>', 'wait so long for the last answers', '15s')
     .option('--json <file>', 'write the final account as JSON; - for standard output')
     .helpOption('-h, --help', 'show this help')
     .addHelpText(
       'after',
-      '\nExamples:\n' +
+      '\nA first run, beside `npm start` of Sluice or any gateway:\n' +
+        '  sluice-sim --url mqtt://127.0.0.1:1883\n\n' +
+        'A scenario with drift:\n' +
+        '  sluice-sim --example > scenario.yaml\n' +
+        '  sluice-sim -c scenario.yaml --set where.url=mqtt://broker:1883 --for 5m --json result.json\n\n' +
+        'More examples:\n' +
         '  sluice-sim --url mqtt://127.0.0.1:1883 --rate 5000 --for 60s\n' +
         '  sluice-sim --kafka 127.0.0.1:9092 --rate 0 --mail mail/index.tsv --mail-rate 50\n\n' +
-        'Start the gateway first: what no one reads is counted as lost.',
+        'Start the gateway first: what no one reads is counted as lost. Exit codes: 0 nothing was lost, 1 something\n' +
+        'was or a connection failed, 2 wrong usage, 78 scenario refused, 130 after Ctrl-C. See docs/simulator.md.',
     );
 }
 
@@ -134,5 +148,57 @@ export function readOptions(raw: Raw): SimOptions {
     mailLabels: typeof raw.mailLabels === 'string' ? parseLabels(raw.mailLabels, 'mail-labels') : labels,
     drainMs: time(String(raw.drain), 'drain'),
     json: typeof raw.json === 'string' ? raw.json : null,
+  };
+}
+
+/** What may stand beside `-c`; everything else is a matter of the file. */
+const BESIDE_A_FILE = new Set(['config', 'set', 'check', 'example', 'seed', 'for', 'drain', 'json']);
+
+/** The scenario that a parsed command line asks for. Throws SluiceError USAGE, CONFIG_UNREADABLE, CONFIG_INVALID. */
+export function scenarioFrom(command: Command): Scenario {
+  const raw = command.opts<Raw>();
+  if (typeof raw.config !== 'string') {
+    for (const option of ['set', 'check'] as const)
+      if (raw[option] !== undefined) throw usage(option, 'belongs to a scenario file; give -c FILE too');
+    return scenarioOf(inputOf(readOptions(raw)));
+  }
+  const given = command.options
+    .map((option) => option.attributeName())
+    .filter((name) => command.getOptionValueSource(name) === 'cli');
+  const foreign = given.find((name) => !BESIDE_A_FILE.has(name));
+  if (foreign !== undefined) {
+    const option = command.options.find((one) => one.attributeName() === foreign);
+    throw new SluiceError('USAGE', `${option?.long}: with -c this stands in the file; change it with --set`);
+  }
+  const set = [...((raw.set ?? []) as readonly string[])];
+  if (given.includes('seed')) set.push(`seed=${amount(raw, 'seed', 'seed', 0, 0xffff_ffff)}`);
+  if (given.includes('for')) set.push(`for=${time(String(raw.for), 'for')}`);
+  if (given.includes('drain')) set.push(`drain=${time(String(raw.drain), 'drain')}`);
+  return loadScenario(raw.config, { set });
+}
+
+/** The options as a scenario: from here on there is one path. */
+function inputOf(options: SimOptions): ScenarioInput {
+  const { url, kafka, mqttVersion, faults, rate, mailRate, labels, mailLabels } = options;
+  return {
+    where:
+      url === null ? { type: 'kafka', brokers: [...kafka] } : { type: 'mqtt', url, version: mqttVersion },
+    seed: options.seed,
+    for: options.duration ?? undefined,
+    drain: options.drainMs,
+    sites: { [options.site]: {} },
+    readings: {
+      task: options.readingTask,
+      ...{ devices: options.devices, rate, classes: options.classes, labels },
+    },
+    mail: {
+      task: options.mailTask,
+      ...{ rate: mailRate, replay: [...options.mail], labels: mailLabels },
+      ...(!faults && { garbage: 0 }),
+    },
+    ...(!faults && {
+      faults: Object.fromEntries(sensorFaults.map((name) => [name, 0])),
+      network: { duplicate: 0, reorder: 0 },
+    }),
   };
 }

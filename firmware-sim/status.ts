@@ -2,7 +2,12 @@
  * The fleet's counts as a person reads them: one line a second while it runs, a few lines at the end.
  * Pure: text out of numbers.
  */
+import type { DeviceCounts } from './feeds.ts';
 import type { FleetCounts, FleetSummary, StreamCounts } from './fleet.ts';
+import type { FollowerCounts } from './followers.ts';
+import type { Progress, SimulationResult } from './scenario/run.ts';
+import type { DriftFound } from './scoring.ts';
+import type { TaskPhases } from './stream.ts';
 
 const whole = (n: number): string => Math.round(n).toLocaleString('en-US');
 const percent = (p: number | null): string => (p === null ? '–' : `${(100 * p).toFixed(1)} %`);
@@ -66,3 +71,87 @@ function table(rows: readonly (readonly string[])[]): string[] {
     row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  '),
   );
 }
+
+/** The status line of a scenario: that of the fleet, then devices away, followers by state, alarms. */
+export function progressLine(before: Progress, now: Progress): string {
+  const parts = [statusLine(before.counts, now.counts)];
+  if (now.devices && now.devices.states.run < now.devices.devices) parts.push(away(now.devices));
+  if (now.followers) parts.push(`followers ${statesOf(now.followers)}`);
+  if (now.alarms > 0) parts.push(`${whole(now.alarms)} alarms`);
+  return parts.join(' · ');
+}
+
+function away({ devices, states, held }: DeviceCounts): string {
+  const gone = states.offline + states.boot;
+  return `${whole(gone)} of ${whole(devices)} devices away${held > 0 ? `, ${whole(held)} held` : ''}`;
+}
+
+/** `940 run, 30 apply, 30 download`; states without anyone are left out. */
+function statesOf({ states }: FollowerCounts): string {
+  const some = Object.entries(states).filter(([, n]) => n > 0);
+  return some
+    .sort((a, b) => b[1] - a[1])
+    .map(([state, n]) => `${whole(n)} ${state}`)
+    .join(', ');
+}
+
+/** The final account of a scenario: what there is to tell, and nothing else. */
+export function resultLines(result: SimulationResult): string[] {
+  const lines = result.tasks.length > 0 ? summaryLines(result) : [];
+  if (result.devices) lines.push(...deviceLines(result.devices));
+  for (const task of result.phases) if (task.phases.length > 1) lines.push('', ...phaseLines(task));
+  if (result.drift.length > 0) lines.push('', ...driftLines(result.drift));
+  if (result.drift.length > 0 || result.falseAlarms > 0)
+    lines.push(`${whole(result.falseAlarms)} false alarms`);
+  if (result.followers) lines.push('', ...followerLines(result.followers));
+  return lines;
+}
+
+function deviceLines({ outages, reboots, late, dropped, held }: DeviceCounts): string[] {
+  if (outages + reboots === 0) return [];
+  return [
+    `${whole(outages)} losses of connection, ${whole(reboots)} restarts of devices: ${whole(late)} readings came late, ` +
+      `${whole(dropped)} were dropped by devices, ${whole(held)} were still held at the end`,
+  ];
+}
+
+function phaseLines({ task, phases }: TaskPhases): string[] {
+  const rows = phases.map((phase) => [
+    `${task}: ${phase.name}`,
+    seconds(phase.at),
+    whole(phase.sent),
+    whole(phase.labelled),
+    percent(phase.accuracy),
+  ]);
+  return table([['phase', 'from', 'sent', 'labels', 'accuracy'], ...rows]);
+}
+
+function driftLines(drift: readonly DriftFound[]): string[] {
+  const rows = drift.map((one) => [
+    `${one.name} ${one.what}`,
+    one.site,
+    seconds(one.after),
+    one.delayMs === null ? 'no alarm' : seconds(one.delayMs),
+    one.stream ?? '–',
+    whole(one.falseAlarmsBefore),
+  ]);
+  return table([['drift', 'site', 'at', 'alarm after', 'stream', 'false before'], ...rows]);
+}
+
+function followerLines(followers: FollowerCounts): string[] {
+  const { count, updates, restarts, refusals, running, corruptDownloads, corruptInstalled } = followers;
+  const models = Object.entries(running).sort((a, b) => b[1] - a[1]);
+  const refused = Object.entries(refusals).map(([code, n]) => `${whole(n)} ${code}`);
+  return [
+    `${whole(count)} followers: ${statesOf(followers)}`,
+    ...models.map(
+      ([digest, n]) => `  ${whole(n)} run ${digest === 'none' ? 'no model' : digest.slice(0, 12)}`,
+    ),
+    `  ${whole(updates)} updates, ${whole(restarts)} restarts in the midst of one, refused: ${refused.join(', ') || 'none'}`,
+    ...(corruptDownloads > 0
+      ? [`  ${whole(corruptDownloads)} damaged downloads, ${whole(corruptInstalled)} of them installed`]
+      : []),
+  ];
+}
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

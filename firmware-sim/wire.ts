@@ -42,7 +42,8 @@ export const fineClock: Clock = {
 const ANSWERS_IN_FLIGHT = 4_096;
 const SESSION_EXPIRY_MS = 600_000;
 
-function contextOf(options: WireOptions): IoContext {
+/** What a transport gets from the simulator. */
+export function contextOf(options: Pick<WireOptions, 'site' | 'clock' | 'telemetry'>): IoContext {
   return {
     site: options.site,
     clock: options.clock ?? fineClock,

@@ -163,7 +163,8 @@ async function compileTypeScript() {
     except: ['bench/results'],
     salt: stampOf('dependencies') ?? '',
   });
-  if (existsSync(inRoot('dist', 'src', 'main.js')) && stampOf('typescript') === wanted) return;
+  const outputs = [inRoot('dist', 'src', 'main.js'), inRoot('dist', 'src', 'web', 'client', 'style.css')];
+  if (outputs.every((file) => existsSync(file)) && stampOf('typescript') === wanted) return;
   const tsc = inRoot('node_modules', '.bin', 'tsc');
   await step('typescript', 'compiling TypeScript', 'TypeScript compiled', tsc, ['-p', '.']);
   await buildPage(tsc);

@@ -315,6 +315,8 @@ export interface JoinStore {
    * arrived since `from` goes. For people who know the time alone.
    */
   during(task: string, from: number, to: number, limit: number): JoinedRow[];
+  /** Erases all rows of these events: numbers, identity, device and aliases. Durable when it resolves. */
+  erase(task: string, events: readonly string[]): Promise<void>;
 }
 
 /** The labels of a task in the order in which they are learned. */
@@ -330,6 +332,11 @@ export interface Journal {
   ): Promise<JournalEntry[]>;
   /** The newest entry of an event, withdrawals included. */
   labelOf(task: string, event: string): { readonly seq: number; readonly label: number } | null;
+  /**
+   * Erases the rows of events whose label was withdrawn: of their entries one stays, the withdrawal, with nothing in its
+   * row. Durable when it resolves; to the events that are still labelled, of which nothing is erased.
+   */
+  erase(task: string, events: readonly string[]): Promise<readonly string[]>;
   /**
    * Effective entries (not superseded, not withdrawals) with seq > after, in order; `through` is the last seq
    * looked at (read again from there), equal to `after` at the end.

@@ -180,6 +180,7 @@ const feedbackFields = {
   origin: z.string().max(256).optional(),
   weight: z.number().positive().max(1_000).optional(),
   at: z.union([z.string(), z.number()]).optional(),
+  forget: z.boolean().optional(),
 };
 
 const feedbackSchema = z.union([
@@ -206,6 +207,8 @@ export interface Feedback {
   readonly origin: string;
   readonly weight: number;
   readonly at: number;
+  /** With label null: the stored rows of the events are erased too. */
+  readonly forget?: boolean;
 }
 
 /**
@@ -241,6 +244,7 @@ function readFeedback(item: unknown, now: number, digestRaw: (bytes: Uint8Array)
     origin: given.origin ?? 'unknown',
     weight: given.weight ?? 1,
     at: given.at === undefined ? now : timeOf(given.at),
+    ...(given.forget === true && given.label === null ? { forget: true } : {}),
   };
 }
 

@@ -116,6 +116,11 @@ export const signals = {
     ['task'],
     'warn',
   ),
+  registry_recovered: counter(
+    'The newest copy of a part of the registry was damaged; the one before it was taken.',
+    ['what'],
+    'error',
+  ),
   // process
   config_reloaded: counter('The configuration was reloaded.', [], 'info'),
   config_refused: counter('A changed configuration was refused; the old one runs on.', [], 'error'),

@@ -16,21 +16,16 @@ export const labelKeys = {
   fraction: share.describe('Share of the events that get a label; the others never do.'),
   wrong: share.describe('Share of the labels that are wrong.'),
 };
-const labels = (hostile: boolean) =>
-  z
-    .strictObject({
-      delay: labelKeys.delay.default(usualLabels.delay),
-      shape: labelKeys.shape.default('uniform'),
-      fraction: labelKeys.fraction.default(usualLabels.fraction),
-      wrong: labelKeys.wrong.default(usualLabels.wrong),
-      ...(hostile && {
-        hostile: share
-          .default(0)
-          .describe('Share of the devices whose labels are always the opposite of the truth.'),
-      }),
-    })
-    .prefault({})
-    .describe('Feedback: late, missing and wrong labels.');
+const labels = {
+  delay: labelKeys.delay.default(usualLabels.delay),
+  shape: labelKeys.shape.default('uniform'),
+  fraction: labelKeys.fraction.default(usualLabels.fraction),
+  wrong: labelKeys.wrong.default(usualLabels.wrong),
+};
+const hostile = share
+  .default(0)
+  .describe('Share of the devices whose labels are always the opposite of the truth.');
+const FEEDBACK = 'Feedback: late, missing and wrong labels.';
 
 const perSecond = z
   .union([z.literal('max'), z.number().min(0).max(1_000_000)])
@@ -51,7 +46,10 @@ export const readings = z
       .default(2)
       .describe('2: labels ok and fault; 4: ok, bearing, leak, overheat.'),
     format: z.enum(['json', 'cloudevents']).default('json').describe('Flat JSON, or CloudEvents around it.'),
-    labels: labels(true),
+    labels: z
+      .strictObject({ ...labels, hostile })
+      .prefault({})
+      .describe(FEEDBACK),
   })
   .prefault({})
   .describe('Machines and their sensors.');
@@ -66,7 +64,7 @@ export const mail = z
       .array(z.string().min(1))
       .default([])
       .describe('Real mail instead, once and in order: index.tsv, mbox, maildir, folder. At the first site.'),
-    labels: labels(false),
+    labels: z.strictObject(labels).prefault({}).describe(FEEDBACK),
   })
   .prefault({})
   .describe('Mail, generated or replayed.');

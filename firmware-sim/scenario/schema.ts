@@ -8,6 +8,9 @@ import { z } from 'zod';
 import { sinkOptions as kafkaOptions } from '../../src/io/kafka/options.ts';
 import { sinkOptions as mqttOptions } from '../../src/io/mqtt/options.ts';
 import { faults, mail, network, readings } from './fleet.ts';
+
+export { sensorFaults } from './fleet.ts';
+
 import { followers } from './followers.ts';
 import { drift, phase } from './script.ts';
 import { name, positive, share, span } from './words.ts';

@@ -26,7 +26,7 @@ import type { HubTask } from '../fleet/hub/seams.ts';
 import { Hub, type HubEvent, type HubStatus } from '../fleet/hub.ts';
 import { openRegistry, type Registry } from '../fleet/registry.ts';
 import { encodeBundle } from '../model/bundle.ts';
-import { decodeActual } from '../model/desired.ts';
+import { decodeActual, openDesired } from '../model/desired.ts';
 import { formatPublicKey, type PrivateKey, readPrivateKey } from '../model/signing.ts';
 import { openPool, type Pool } from '../state/pool.ts';
 import { childTrainer } from '../task/experiments.ts';
@@ -62,6 +62,7 @@ export class HubProcess {
   readonly #config: Config;
   readonly #context: HubContext;
   readonly #pool: Pool;
+  readonly #key: PrivateKey;
   readonly #tasks = new Map<string, Task>();
   readonly #boards = new Map<string, Board>();
   readonly #sources: Source[] = [];
@@ -75,7 +76,9 @@ export class HubProcess {
     this.#pool = pool;
     this.registry = registry;
     this.#background = new Background(context.clock, context.telemetry);
-    this.hub = this.#makeHub(readPrivateKey(config.hub!.key));
+    this.#key = readPrivateKey(config.hub!.key);
+    for (const what of registry.recovered) context.telemetry.count('registry_recovered', { what });
+    this.hub = this.#makeHub(this.#key);
   }
 
   /** Throws STORE_LOCKED, REGISTRY_*, KEY_*, CONFIG_INVALID; a broker that is away is no error. */
@@ -222,6 +225,9 @@ export class HubProcess {
         this.#sources.push(source);
         this.#readers.push(this.#read(source, sink, name, what));
       }
+      board.watch(`${this.#config.group}/models/${name}/desired`, (_name, payload) =>
+        this.#heardMyself(payload),
+      );
       board.watch(`+/models/${name}/actual`, (_name, payload) => this.hub.actual(decodeActual(payload)));
     }
     for (const [sink, board] of this.#boards)
@@ -236,6 +242,16 @@ export class HubProcess {
       await this.#pool.sweep();
       for (const name of this.#tasks.keys()) await this.registry.prune(name, KEPT_MODELS);
     });
+  }
+
+  /** A registry that was restored from a backup may lie behind what it had said: gateways would take that for a replay. */
+  #heardMyself(payload: Uint8Array): void {
+    const { desired } = openDesired(payload, [this.#key.public]);
+    const { group, task, serial } = desired;
+    if (serial <= this.registry.serial(group, task)) return;
+    this.registry
+      .sawSerial(group, task, serial)
+      .catch((thrown) => this.#context.telemetry.error(asSluiceError(thrown), { task }));
   }
 
   // ---- hearing

@@ -72,7 +72,7 @@ export const define: DefineVerb = (command, terminal) => {
       collectPath,
       [],
     )
-    .option('--drift-at <duration>', 'when the machines begin to change; 0 for never', time, 45_000)
+    .option('--drift-at <duration>', 'when the machines begin to change; 0 for never', time, 75_000)
     .option('--listen <host:port>', `status page (default: 127.0.0.1:${DEFAULT_PORT}, or a free port)`)
     .option('--backend <name>', 'auto, cpu or cuda', 'auto')
     .action((options: DemoOptions) => demo(options, terminal));

@@ -11,7 +11,7 @@ import { type Config, loadConfig } from '../config.ts';
 import type { Event, Store } from '../contract.ts';
 import { timeOf } from '../decode/reading.ts';
 import { SluiceError } from '../errors.ts';
-import { type Found, findIncident, type IncidentQuery } from '../fleet/incident.ts';
+import { type Found, findAmong, findIncident, type IncidentQuery } from '../fleet/incident.ts';
 import { openTask, type Task } from '../task/task.ts';
 import { chooseTask, readAll, toMessage } from './decode.ts';
 import { type Explained, explainFound, explainMessage } from './explain/explained.ts';

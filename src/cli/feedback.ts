@@ -14,7 +14,7 @@ import { type Defaults, type Given, giveLabel, readLabels, timeArgument } from '
 import { openWire, type Wire } from './feedback/wire.ts';
 import { type DefineVerb, print, printJson, type Terminal, withConfig } from './terminal.ts';
 
-interface FeedbackOptions {
+export interface FeedbackOptions {
   readonly config: string;
   readonly set: readonly string[];
   readonly task?: string;
@@ -54,7 +54,7 @@ export const define: DefineVerb = (command, terminal) => {
     .option('--dry-run', 'check and show, send nothing')
     .option('--json [file]', 'the result as JSON, to standard output or a file')
     .addHelpText('after', EXAMPLES)
-    .action((options: FeedbackOptions) => feedback(options, terminal));
+    .action((options: FeedbackOptions) => give(options, terminal, false));
 };
 
 const EXAMPLES = `
@@ -63,7 +63,8 @@ Examples:
   sluice feedback -c sluice.yaml --task machine --device press-07 --from 2026-01-02T14:00:00Z --to 2026-01-02T14:20:00Z --label fault
   sluice feedback -c sluice.yaml --task machine --file labels.csv`;
 
-async function feedback(options: FeedbackOptions, terminal: Terminal): Promise<void> {
+/** Checks and sends what the options ask for; `forget`: stored rows are to be erased too. */
+export async function give(options: FeedbackOptions, terminal: Terminal, forget: boolean): Promise<void> {
   const config = loadConfig(options.config, { set: options.set, env: terminal.env });
   const task = chooseTask(config, options.task);
   const defaults: Defaults = {
@@ -71,6 +72,7 @@ async function feedback(options: FeedbackOptions, terminal: Terminal): Promise<v
     origin: options.origin,
     weight: options.weight === undefined ? undefined : weightOf(options.weight),
     now: systemClock.now(),
+    forget,
   };
   const given = await gather(options, config.tasks[task].event, defaults, terminal);
   if (given.length === 0) throw new SluiceError('INPUT_INVALID', 'there is no label in it');

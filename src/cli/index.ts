@@ -50,7 +50,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import('./explain.ts'),
   },
   feedback: { summary: 'send labels for events', load: () => import('./feedback.ts') },
-  forget: { summary: 'take an event back out of the model', later: 'roll-outs' },
+  forget: { summary: 'take an event back out of model and store', load: () => import('./forget.ts') },
   keys: { summary: 'signing keys and whom this gateway trusts', load: () => import('./keys.ts') },
   state: { summary: 'back up and restore the store', load: () => import('./state.ts') },
 };

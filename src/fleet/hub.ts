@@ -181,7 +181,8 @@ export class Hub {
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all(this.#busy.values());
-    for (const { settle } of this.#orders.splice(0)) settle({ followed: false, reason: 'the hub has stopped' });
+    for (const { settle } of this.#orders.splice(0))
+      settle({ followed: false, reason: 'the hub has stopped' });
     for (const [name, loop] of this.#loops) await this.#guard(name, () => loop.close());
   }
 }

@@ -8,7 +8,7 @@
 import type { Actual, Board, Bundle, BundleRef, Clock, Desired, Store } from '../contract.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
 import { plausibleNow, verifyBundleAside } from '../model/bundle.ts';
-import { acceptDesired, encodeActual, joinChunks } from '../model/desired.ts';
+import { acceptDesired, encodeActual, joinChunksAside } from '../model/desired.ts';
 import type { PublicKey } from '../model/signing.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -252,7 +252,7 @@ export class Installer {
         'BUNDLE_MISSING',
         `${missing} of ${ref.chunks} pieces of ${ref.digest.slice(0, 12)} did not come`,
       );
-    return joinChunks(pieces, ref, maxBytes);
+    return joinChunksAside(pieces, ref, maxBytes);
   }
 
   // ---- actual

@@ -34,7 +34,15 @@ interface Applied {
   /** Resolves when all of it is on disk; rejects when none of it may be acknowledged. */
   readonly durable: Promise<void>;
 }
-type Result = 'learned' | 'duplicate' | 'corrected' | 'withdrawn' | 'waiting' | 'unmatched' | 'invalid';
+type Result =
+  | 'learned'
+  | 'duplicate'
+  | 'corrected'
+  | 'withdrawn'
+  | 'forgotten'
+  | 'waiting'
+  | 'unmatched'
+  | 'invalid';
 
 export class Labels {
   readonly #context: LabelsContext;
@@ -197,6 +205,7 @@ export class Labels {
   async #apply(feedback: readonly Feedback[]): Promise<Applied> {
     const chosen = new Map<string, { entry: NewEntry; result: Result }>();
     const parked: Promise<void>[] = [];
+    const forgotten = new Set<string>();
     for (const one of feedback) {
       const rows = this.#find(one);
       if (rows.length > MAX_SPAN) {
@@ -204,10 +213,22 @@ export class Labels {
         continue;
       }
       if (rows.length === 0) parked.push(handled(this.#wait(one)));
-      for (const row of rows) this.#choose(one, row, chosen);
+      for (const row of rows) {
+        this.#choose(one, row, chosen);
+        if (one.forget) forgotten.add(row.id);
+      }
     }
     const { durable } = await this.#append([...chosen.values()]);
-    return { durable: all([durable, ...parked]) };
+    const ended = forgotten.size === 0 ? durable : durable.then(() => this.#erase([...forgotten]));
+    return { durable: all([ended, ...parked]) };
+  }
+
+  /** After the withdrawals are durable: a row is not erased before its label has left the model for good. */
+  async #erase(events: readonly string[]): Promise<void> {
+    const { store, task } = this.#context;
+    await store.join.erase(task.name, events);
+    const labelled = await store.journal.erase(task.name, events);
+    this.#count('forgotten', events.length - labelled.length);
   }
 
   #find(feedback: Feedback): JoinedRow[] {
@@ -215,8 +236,16 @@ export class Labels {
     const { target } = feedback;
     if (target.kind === 'span')
       return store.join.span(task.name, target.device, target.from, target.to, MAX_SPAN + 1);
-    const row = store.join.find(task.name, target.name);
+    const row =
+      store.join.find(task.name, target.name) ?? (feedback.label === null && this.#kept(target.name));
     return row ? [row] : [];
+  }
+
+  /** The row of an event whose label is to be taken back and that only the journal still has. */
+  #kept(event: string): JoinedRow | null {
+    const { store, task } = this.#context;
+    const known = store.journal.labelOf(task.name, event);
+    return known && (store.journal.read(task.name, known.seq - 1, 1).entries[0]?.joined ?? null);
   }
 
   /** Half of a span would be a label that nobody gave: nothing of it is taken. */

@@ -113,9 +113,7 @@ export function encodeChunk(batch: JoinBatch, from: number, to: number, now: num
   u32(chunk, HEAD + 16 * count + 4 * aliases, aliases).set(names.aliasLengths);
   chunk.write(names.text, textAt, 'utf8');
   encodeCells(chunk, headBytes, batch, from, to);
-  chunk.writeUInt32LE(crc32(chunk.subarray(headBytes)), 4);
-  chunk.writeUInt32LE(crc32(chunk.subarray(4, headBytes)), 0);
-  return chunk;
+  return seal(chunk, headBytes);
 }
 
 function encodeCells(chunk: Buffer, start: number, batch: JoinBatch, from: number, to: number): void {
@@ -144,6 +142,13 @@ interface Cells extends Omit<Rows, 'count'> {
   readonly predicted: Int32Array;
   readonly features: string;
   readonly model: string;
+}
+
+/** Writes both checksums. */
+function seal(chunk: Buffer, headBytes: number): Buffer {
+  chunk.writeUInt32LE(crc32(chunk.subarray(headBytes)), 4);
+  chunk.writeUInt32LE(crc32(chunk.subarray(4, headBytes)), 0);
+  return chunk;
 }
 
 /** Running sums: part i of the text is [starts[i], starts[i + 1]). */
@@ -258,10 +263,15 @@ export class Chunk {
 
   /** Whether this row goes by that name, as its id or as an alias. */
   goesBy(row: number, name: string): boolean {
-    if (row >= this.count) return false;
+    if (row >= this.count || (name.startsWith('\0') && this.erased(row))) return false;
     if (this.id(row) === name) return true;
     for (const [of, alias] of this.#aliasNames()) if (of === row && alias === name) return true;
     return false;
+  }
+
+  /** Whether `without` took this row out. */
+  erased(row: number): boolean {
+    return Number.isNaN(this.at(row)) && /^\0+$/.test(this.id(row)) && /^\0*$/.test(this.device(row));
   }
 
   /** One row, standing alone. Throws STORE_CORRUPT where the cells are damaged. */
@@ -287,6 +297,56 @@ export class Chunk {
         dense: dense.slice(row * denseDims, (row + 1) * denseDims),
       },
     };
+  }
+
+  /**
+   * The same chunk with nothing in the place of these rows: zeros for names (so that no other moves), values and scores,
+   * missing for dense cells and time. Throws STORE_CORRUPT where the cells are damaged.
+   */
+  without(rows: ReadonlySet<number>): Buffer {
+    this.#cells ??= this.#openCells();
+    const text = this.#textWithout(rows);
+    const textAt = HEAD + 16 * this.count + 8 * this.#aliases;
+    const textBytes = Buffer.byteLength(text, 'utf8');
+    const headBytes = padded(textAt + textBytes);
+    const cells = this.#bytes.subarray(this.#headBytes);
+    const out = Buffer.allocUnsafeSlow(headBytes + cells.length).fill(0, textAt, headBytes);
+    this.#bytes.copy(out, 0, 0, textAt);
+    out.writeUInt32LE(textBytes, 32);
+    out.writeUInt32LE(headBytes, 40);
+    out.write(text, textAt, 'utf8');
+    cells.copy(out, headBytes);
+    const erased = new Chunk(seal(out, headBytes));
+    for (const row of rows) erased.#blank(row);
+    return seal(out, headBytes);
+  }
+
+  /** The text with NULs for the names of these rows. */
+  #textWithout(rows: ReadonlySet<number>): string {
+    const names: [row: number, length: number][] = [
+      ...Array.from(this.#idLengths(), (length, row): [number, number] => [row, length]),
+      ...Array.from(this.#deviceLengths(), (length, row): [number, number] => [row, length]),
+      ...[...this.#aliasNames()].map(([row, name]): [number, number] => [row, name.length]),
+    ];
+    let text = this.#text.slice(0, this.#idsAt);
+    let at = this.#idsAt;
+    for (const [row, length] of names) {
+      text += rows.has(row) ? '\0'.repeat(length) : this.#text.slice(at, at + length);
+      at += length;
+    }
+    return text;
+  }
+
+  /** In place. */
+  #blank(row: number): void {
+    const cells = this.#openCells();
+    const { indptr, indices, values, denseDims, dense, classes, scores, predicted } = cells;
+    indices.fill(0, indptr[row], indptr[row + 1]);
+    values.fill(0, indptr[row], indptr[row + 1]);
+    dense.fill(Number.NaN, row * denseDims, (row + 1) * denseDims);
+    scores.fill(0, row * classes, (row + 1) * classes);
+    predicted[row] = -1;
+    this.#bytes.writeDoubleLE(Number.NaN, HEAD + 8 * row);
   }
 
   #openCells(): Cells {

@@ -124,7 +124,9 @@ export class Join implements JoinStore {
       const some = take(places, limit - rows.size);
       if (some.length === 0) break;
       const read = (chunk: Chunk, row: number) =>
-        chunk.task === task && row < chunk.count && chunk.device(row) === wanted ? chunk.row(row) : null;
+        chunk.task === task && row < chunk.count && chunk.device(row) === wanted && !chunk.erased(row)
+          ? chunk.row(row)
+          : null;
       for (const found of this.#lookAll(some, read)) {
         if (!found || !(found.at >= from && found.at <= to)) continue;
         rows.delete(found.id); // delivered twice: the later one counts, at its own place
@@ -148,6 +150,29 @@ export class Join implements JoinStore {
         return null;
       });
     return [...rows.values()].sort((a, b) => a.at - b.at);
+  }
+
+  async erase(task: string, events: readonly string[]): Promise<void> {
+    demandGateway(this.#rooms);
+    const rows = new Map<number, Set<number>>();
+    for (const event of events) {
+      const wanted = wellFormed(event);
+      for (const place of this.#index.find(task, wanted))
+        this.#look(place, (chunk, row) => {
+          if (chunk.task !== task || !chunk.goesBy(row, wanted)) return null;
+          rows.set(place.chunk, (rows.get(place.chunk) ?? new Set()).add(row));
+          return null;
+        });
+    }
+    const ops: Op[] = [];
+    for (const [number, erased] of rows) {
+      const bytes = this.#open(number)?.without(erased);
+      if (!bytes || number < this.#floor) continue;
+      ops.push({ table: this.#rooms.tables.chunks, key: numberKey(number), value: bytes });
+      if (this.#chunks.has(number)) this.#chunks.set(number, bytes);
+    }
+    if (ops.length > 0) await this.#rooms.lmdb.write(ops);
+    this.#opened = null; // it may have been read again before the write landed
   }
 
   /** The first chunk put at or after a time; they lie in order of arrival. */

@@ -7,7 +7,7 @@
  * Pruning never takes what the newest snapshot of the task does not hold; older snapshots that lie before the
  * pruned part are dropped with it, since nothing could be replayed onto them.
  */
-import type { JournalEntry, Journal as JournalPart } from '../contract.ts';
+import type { JoinedRow, JournalEntry, Journal as JournalPart } from '../contract.ts';
 import { ByteReader, ByteWriter, readJoined, wellFormed, writeJoined } from './codec.ts';
 import { costOf, glance, LAST, nameKey, numberKey, numberOf, type Op } from './database.ts';
 import { halves, hash, scoped } from './hash.ts';
@@ -130,6 +130,43 @@ export class Journal implements JournalPart {
       if (head && head.event === event) return { seq, label: head.label };
     }
     return null;
+  }
+
+  async erase(task: string, events: readonly string[]): Promise<readonly string[]> {
+    demandGateway(this.#rooms);
+    const ops: Op[] = [];
+    const labelled: string[] = [];
+    for (const event of events) {
+      const newest = this.#newestOf(task, wellFormed(event));
+      if (newest && newest.label >= 0) labelled.push(event);
+      else if (newest) this.#eraseFrom(task, newest.seq, ops);
+    }
+    if (ops.length > 0) await this.#write(ops);
+    return labelled;
+  }
+
+  /** Empties the row of a withdrawal and removes what it superseded: nothing of that is effective. */
+  #eraseFrom(task: string, seq: number, ops: Op[]): void {
+    const { journal } = this.#rooms.tables;
+    const value = glance(journal, nameKey(task, seq));
+    if (!value) return;
+    try {
+      const before = value.length;
+      const from = new ByteReader(Buffer.from(value));
+      const { storedAt, ...head } = readHead(from);
+      const joined = emptied(readJoined(from));
+      const entry = encodeEntry(this.#writer, { seq, ...head, joined }, storedAt);
+      this.#bytes += costOf(entry.length) - costOf(before);
+      ops.push({ table: journal, key: nameKey(task, seq), value: entry });
+      for (let older = head.supersedes; older > 0; ) {
+        const next: number = this.#headAt(task, older)?.supersedes ?? 0;
+        this.#bytes -= costOf(glance(journal, nameKey(task, older))?.length ?? 0);
+        ops.push({ table: journal, key: nameKey(task, older), value: null });
+        older = next;
+      }
+    } catch (error) {
+      tellDamage(this.#rooms, error, 'journal');
+    }
   }
 
   #headAt(task: string, seq: number): EntryHead | null {
@@ -276,6 +313,22 @@ export class Journal implements JournalPart {
 }
 
 type EntryHead = Omit<JournalEntry, 'seq' | 'joined'> & { readonly storedAt: number };
+
+/** The row with nothing in it, of the same shape. */
+function emptied(row: JoinedRow): JoinedRow {
+  const { denseDims } = row.rows;
+  const none = new Uint32Array(0);
+  const dense = new Float32Array(denseDims).fill(Number.NaN);
+  const rows = {
+    count: 1,
+    indptr: Uint32Array.of(0, 0),
+    indices: none,
+    values: new Float32Array(0),
+    denseDims,
+    dense,
+  };
+  return { ...row, device: '', at: 0, rows, scores: row.scores.map(() => 0), predicted: -1 };
+}
 
 function encodeEntry(out: ByteWriter, entry: JournalEntry, storedAt: number): Buffer {
   out.text(entry.task).text(entry.event).text(entry.device).i32(entry.label).f64(entry.weight);

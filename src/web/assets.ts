@@ -22,6 +22,7 @@ const OWN = [
   'head.js',
   'live.js',
   'lists.js',
+  'points.js',
   'session.js',
   'times.js',
   'style.css',

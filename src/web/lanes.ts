@@ -16,8 +16,9 @@ const RECENT_LABELS = 200;
 /** The drawn quality is that of so many labels, looked for in so many buckets. */
 const ROLLING_LABELS = 100;
 const LOOK_BACK = 30;
-/** A line that told nothing for so many buckets has no rate any more. */
+/** A line that told nothing for so many buckets, and so many of its windows, has no rate any more. */
 const STALE_BUCKETS = 6;
+const STALE_WINDOWS = 3;
 
 export type Resolution = Readonly<Record<Range, { readonly ms: number; readonly points: number }>>;
 export const RESOLUTION: Resolution = {
@@ -122,9 +123,9 @@ export class Lanes {
     now: number,
   ): Omit<TaskView, 'name' | 'kind' | 'labels' | 'sites' | 'model'> {
     const lanes = this.#of(task, site);
-    const fresh = lanes.filter(
-      ([, { last }]) => last && now - last.to < STALE_BUCKETS * this.#resolution.hour.ms,
-    );
+    const patience = ({ from, to }: WindowInput) =>
+      Math.max(STALE_BUCKETS * this.#resolution.hour.ms, STALE_WINDOWS * (to - from));
+    const fresh = lanes.filter(([, { last }]) => last && now - last.to < patience(last));
     const last = fresh.flatMap(([, lane]) => lane.last ?? []);
     const windows = lanes.flatMap(([, lane]) => lane.last ?? []);
     const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);

@@ -19,7 +19,10 @@ export interface VerdictInput {
   /** ms since the epoch. */
   readonly at: number;
   readonly label: string | null;
-  /** Of the label (or the anomaly score while there is none), 0 to 1. */
+  /**
+   * As verdicts have it, 0 to 1: with two labels the probability of the positive one, else of the label; the anomaly
+   * score while there is no label.
+   */
   readonly score: number | null;
   readonly model: string;
 }
@@ -51,16 +54,21 @@ interface Kept {
   given: string | null;
 }
 
-/** Whether what names an event of this task is private. */
-export type IsPrivate = (task: string) => boolean;
+/** What must be known of a task to show its verdicts. */
+export type TaskFacts = (task: string) => {
+  /** Whether what names an event is private. */
+  readonly masked: boolean;
+  /** With two labels the one whose probability the score is; null with more. */
+  readonly positive: string | null;
+};
 
 export class Recent {
   readonly #tasks = new Map<string, Kept[]>();
-  readonly #isPrivate: IsPrivate;
+  readonly #facts: TaskFacts;
   #asking = 0;
 
-  constructor(isPrivate: IsPrivate) {
-    this.#isPrivate = isPrivate;
+  constructor(facts: TaskFacts) {
+    this.#facts = facts;
   }
 
   /** Takes the newest of a batch; cheap enough to be called for every one. */
@@ -82,10 +90,10 @@ export class Recent {
     for (const kept of this.#tasks.get(task) ?? []) if (kept.verdict.event === event) kept.given = label;
   }
 
-  /** Newest first. `ask` fills in reasons for the next look. */
+  /** The newest that came, by their own times. `ask` fills in reasons for the next look. */
   view(task: string, site: string, ask: AskReason | undefined): RecentView[] {
     const kept = (this.#tasks.get(task) ?? []).filter((one) => site === '' || one.site === site);
-    const shown = kept.slice(0, SHOWN);
+    const shown = kept.slice(0, SHOWN).sort((a, b) => b.verdict.at - a.verdict.at);
     if (ask) for (const one of shown) this.#ask(task, one, ask);
     return shown.map((one) => ({
       ...this.#show(task, one.site, one.verdict, one.reasons),
@@ -102,8 +110,9 @@ export class Recent {
   }
 
   #show(task: string, site: string, verdict: VerdictInput, reasons: readonly Reason[] | null) {
-    const masked = this.#isPrivate(task);
+    const { masked, positive } = this.#facts(task);
     const { event, at, device, label, score, model } = verdict;
+    const other = positive !== null && label !== null && label !== positive;
     const names = reasons
       ?.slice(0, REASONS_SHOWN)
       .map((r) => (r.private && masked ? MASK : r.name.slice(0, TEXT_LIMIT)));
@@ -115,7 +124,8 @@ export class Recent {
       device: masked ? MASK : device.slice(0, TEXT_LIMIT),
       masked,
       label,
-      score,
+      // People read how sure it is of the label that it gave.
+      score: other && score !== null ? 1 - score : score,
       model,
       reasons: names ?? null,
     };

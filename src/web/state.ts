@@ -8,7 +8,7 @@ import type { Alarm, Clock, DeadLetter } from '../contract.ts';
 import { upperBound } from './bound.ts';
 import { Lanes, type Resolution, type WindowInput } from './lanes.ts';
 import { needsOf, type OpenAlarm, stagesOf, words } from './needs.ts';
-import { type AskReason, type FoundInput, Recent, type VerdictInput } from './recent.ts';
+import { type AskReason, type FoundInput, Recent, type TaskFacts, type VerdictInput } from './recent.ts';
 import type {
   Abilities,
   AuditView,
@@ -45,6 +45,8 @@ export interface TaskSetup {
   readonly name: string;
   readonly kind: 'mail' | 'reading';
   readonly labels: readonly string[];
+  /** With two labels the one whose probability verdicts tell; default the last. */
+  readonly positive?: string;
   /** The label that must not be lost; default of a mail: `ham` or what means it, else the first. */
   readonly good?: string;
 }
@@ -106,7 +108,7 @@ export class DashboardState {
     this.#reads = reads;
     this.#clock = clock;
     this.#lanes = new Lanes(resolution);
-    this.#recent = new Recent((task) => this.#isPrivate(task));
+    this.#recent = new Recent((task) => this.#facts(task));
   }
 
   /** After a reload. */
@@ -228,9 +230,11 @@ export class DashboardState {
     return this.#setup.tasks.some(({ name }) => name === task);
   }
 
-  #isPrivate(task: string): boolean {
-    if (this.#setup.show) return false;
-    return this.#setup.tasks.find(({ name }) => name === task)?.kind !== 'reading';
+  #facts(task: string): ReturnType<TaskFacts> {
+    const { tasks, show } = this.#setup;
+    const setup = tasks.find(({ name }) => name === task);
+    const masked = !show && setup?.kind !== 'reading';
+    return { masked, positive: setup?.labels.length === 2 ? (setup.positive ?? setup.labels[1]) : null };
   }
 
   #task({ name, kind, labels }: TaskSetup, now: number, site = ''): TaskView {

@@ -117,6 +117,7 @@ export interface RecentView {
   readonly masked: boolean;
   /** null while the task has no sufficient model. */
   readonly label: string | null;
+  /** Of the label that was given (the anomaly score where there is none). */
   readonly score: number | null;
   readonly model: string;
   /** The features that decided, strongest first; null while they are not known. */

@@ -284,6 +284,27 @@ describe('sluice feedback', () => {
   });
 });
 
+describe('sluice forget', () => {
+  it('takes an event out of the model and its row out of the store', async () => {
+    const { event } = verdictsOf('machine')[3];
+    const before = labelsLearned('machine');
+    expect((await sluice(['explain', '-c', file, '--event', event])).code).toBe(0);
+    const ran = await sluice(['forget', '-c', file, '--task', 'machine', '--event', event]);
+    expect(ran).toMatchObject({
+      code: 0,
+      err: '',
+      out: expect.stringContaining('sent 1 of 1 (1 withdrawn)'),
+    });
+    await until('forgotten', () => labelsLearned('machine') === before - 1);
+    let gone = await sluice(['explain', '-c', file, '--event', event]);
+    for (let n = 0; n < 100 && gone.code === 0; n += 1) {
+      await systemClock.sleep(20);
+      gone = await sluice(['explain', '-c', file, '--event', event]);
+    }
+    expect(gone).toMatchObject({ code: 1, err: expect.stringContaining('EVENT_UNKNOWN') });
+  });
+});
+
 describe('sluice explain', () => {
   const explain = (...words: string[]) => sluice(['explain', '-c', file, ...words]);
 

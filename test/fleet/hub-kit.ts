@@ -501,7 +501,12 @@ export async function bringLive(world: World, percent: number, sites = ['a', 'b'
 }
 
 /** A bundle that an operator made, signed. */
-export function bundleOf(percent: number, change: Partial<BundleManifest> = {}, signed = true): Uint8Array {
+export function bundleOf(
+  percent: number,
+  change: Partial<BundleManifest> = {},
+  signed = true,
+  weights: Uint8Array = weightsOf(percent),
+): Uint8Array {
   const manifest: BundleManifest = {
     format: 1,
     task: TASK.name,
@@ -521,8 +526,8 @@ export function bundleOf(percent: number, change: Partial<BundleManifest> = {}, 
     expires: START + 90 * 86_400_000,
     ...change,
   };
-  if (signed) return SEALING.seal(manifest, weightsOf(percent)).bytes;
-  return encodeBundle(manifest, weightsOf(percent), null);
+  if (signed) return SEALING.seal(manifest, weights).bytes;
+  return encodeBundle(manifest, weights, null);
 }
 
 export { digestOf };

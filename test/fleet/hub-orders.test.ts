@@ -1,7 +1,17 @@
 /** Orders of operators, and what hostile orders, gateways and rows cannot do. */
 import { describe, expect, test } from 'vitest';
 import type { Actual, LabelledRow, Order } from '../../src/contract.ts';
-import { alarmAt, bringLive, bundleOf, HOUR, makeWorld, rowWith, START, TASK, type World } from './hub-kit.ts';
+import {
+  alarmAt,
+  bringLive,
+  bundleOf,
+  HOUR,
+  makeWorld,
+  rowWith,
+  START,
+  TASK,
+  type World,
+} from './hub-kit.ts';
 
 async function run(world: World, minutes: number, until: () => boolean = () => false) {
   for (let i = 0; i < minutes && !until(); i += 1) {
@@ -163,7 +173,10 @@ describe('orders', () => {
     await world.tick();
     expect(world.registry.waiting).toEqual([]);
     expect(world.hub.status().tasks[0].paused).toBe(false);
-    expect(world.registry.audits.filter(({ what }) => what === 'order').map(({ by }) => by)).toEqual(['bob', 'alice']);
+    expect(world.registry.audits.filter(({ what }) => what === 'order').map(({ by }) => by)).toEqual([
+      'bob',
+      'alice',
+    ]);
   });
 
   test('after a stop orders are refused', async () => {
@@ -215,8 +228,13 @@ describe('hostile input', () => {
     const names = world.hub.status().sites.map(({ site }) => site);
     expect(names.length).toBe(4_096);
     expect(names).toContain('s4999');
-    for (let i = 0; i < 500; i += 1) await world.hub.alarm(`s${i}`, { ...alarmAt(world.clock), stream: `feature:${i}` });
-    world.hub.window('a', TASK.name, { from: 0, to: 1, numbers: Object.fromEntries(Array.from({ length: 9_000 }, (_, i) => [`n${i}`, i])) });
+    for (let i = 0; i < 500; i += 1)
+      await world.hub.alarm(`s${i}`, { ...alarmAt(world.clock), stream: `feature:${i}` });
+    world.hub.window('a', TASK.name, {
+      from: 0,
+      to: 1,
+      numbers: Object.fromEntries(Array.from({ length: 9_000 }, (_, i) => [`n${i}`, i])),
+    });
     const site = world.hub.status().sites.find((each) => each.site === 'a');
     expect(Object.keys(site?.windows[TASK.name].numbers ?? {}).length).toBe(1_000);
     const [incident] = world.hub.status().tasks[0].incidents;
@@ -244,7 +262,12 @@ describe('hostile input', () => {
       model: 'blank-1+0',
       paired: null,
     });
-    await world.hub.rows([row('constructor', 1), row('__proto__', 1), row('toString', 2), row('toString', 2)]);
+    await world.hub.rows([
+      row('constructor', 1),
+      row('__proto__', 1),
+      row('toString', 2),
+      row('toString', 2),
+    ]);
     expect(world.hub.status().tasks[0].fresh).toBe(3);
     await world.hub.close();
     world.restart();

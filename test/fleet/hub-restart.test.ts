@@ -101,7 +101,10 @@ describe('a kill', () => {
       world.restart();
       const after = world.hub.status().tasks[0];
       // The gate goes over its rows again; a stage has kept what it counted.
-      const durable = ({ rollout, ...rest }: typeof before) => ({ ...rest, rollout: rollout && { ...rollout, progress: null, waits: '' } });
+      const durable = ({ rollout, ...rest }: typeof before) => ({
+        ...rest,
+        rollout: rollout && { ...rollout, progress: null, waits: '' },
+      });
       if (before.rollout?.step !== 'gate') expect(durable(after)).toEqual(durable(before));
     };
     await story(world);

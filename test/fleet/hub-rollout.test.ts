@@ -1,6 +1,6 @@
 /** The hub's way of a candidate in virtual time: every path through gate, approval, stages and watch. */
 import { describe, expect, test } from 'vitest';
-import { alarmAt, bringLive, HOUR, makeWorld, type World } from './hub-kit.ts';
+import { alarmAt, bringLive, bundleOf, HOUR, makeWorld, START, type World } from './hub-kit.ts';
 
 /** A drift alarm with enough labels after it, so that a training follows and its candidate is at the gate. */
 async function drift(world: World, makes: number): Promise<void> {
@@ -229,6 +229,22 @@ describe('a candidate on its way', () => {
     await run(world, 90);
     expect(new Date(world.words[0].at).getUTCHours()).toBe(2);
     expect(world.registry.lives.length).toBe(1);
+  });
+
+  test('a live model of features that the task no longer has is nothing to compare with, and stays what it was', async () => {
+    const world = makeWorld();
+    const old = await world.registry.put(bundleOf(99, { features: 'sensor-0/abc' }), 'old', START);
+    await world.registry.move(old.digest, 'live', 'old', START);
+    world.restart();
+    world.fleet.add('a', 'b');
+    world.makes = [80];
+    await world.tick();
+    await run(world, 60, ['a', 'b'], () => world.registry.lives[0] !== old.digest);
+    expect(world.events.find(({ kind }) => kind === 'training')).toMatchObject({
+      reason: expect.stringMatching(/^the first model/),
+    });
+    expect(world.registry.stage(old.digest)).toBe('retired');
+    expect(world.words[0]).toMatchObject({ candidate: null, compare: null });
   });
 
   test('a word that the broker does not take is told again, the same, and nothing is decided meanwhile', async () => {

@@ -34,15 +34,9 @@ describe('drift alarms of a fleet', () => {
   });
 
   test('without labels they are recorded only, unless asked for; what concerns the plant never trains', () => {
-    expect(['logLoss', 'margin', 'feature:x', 'missing:x', 'volume', 'latency', 'whatever'].map(familyOf)).toEqual([
-      'loss',
-      'confidence',
-      'features',
-      'operation',
-      'operation',
-      'operation',
-      'operation',
-    ]);
+    expect(
+      ['logLoss', 'margin', 'feature:x', 'missing:x', 'volume', 'latency', 'whatever'].map(familyOf),
+    ).toEqual(['loss', 'confidence', 'features', 'operation', 'operation', 'operation', 'operation']);
     for (const [drift, stream, accepted] of [
       ['labels', 'feature:x', false],
       ['any', 'feature:x', true],
@@ -94,7 +88,16 @@ async function quiet(world: World, rows: number) {
 
 describe('a training', () => {
   test('after a drift waits for labels from after it began, and for no more than the deadline', async () => {
-    const world = makeWorld({ retrain: { minRows: 40, afterDrift: 100, afterDriftDeadline: '1h', cooldown: '1m', volume: 0, every: 0 } });
+    const world = makeWorld({
+      retrain: {
+        minRows: 40,
+        afterDrift: 100,
+        afterDriftDeadline: '1h',
+        cooldown: '1m',
+        volume: 0,
+        every: 0,
+      },
+    });
     await bringLive(world, 80);
     const before = trainings(world);
     world.clock.time += HOUR;
@@ -105,7 +108,16 @@ describe('a training', () => {
     await quiet(world, 60);
     expect(trainings(world)).toBe(before + 1);
 
-    const other = makeWorld({ retrain: { minRows: 40, afterDrift: 100, afterDriftDeadline: '1h', cooldown: '1m', volume: 0, every: 0 } });
+    const other = makeWorld({
+      retrain: {
+        minRows: 40,
+        afterDrift: 100,
+        afterDriftDeadline: '1h',
+        cooldown: '1m',
+        volume: 0,
+        every: 0,
+      },
+    });
     await bringLive(other, 80);
     other.clock.time += HOUR;
     await other.hub.alarm('a', alarmAt(other.clock));
@@ -116,7 +128,9 @@ describe('a training', () => {
   });
 
   test('labels from after the drift that came before its alarm count', async () => {
-    const world = makeWorld({ retrain: { minRows: 40, afterDrift: 50, cooldown: '1m', volume: 0, every: 0 } });
+    const world = makeWorld({
+      retrain: { minRows: 40, afterDrift: 50, cooldown: '1m', volume: 0, every: 0 },
+    });
     await bringLive(world, 80);
     world.clock.time += HOUR;
     await world.rows('a', 60);
@@ -126,11 +140,14 @@ describe('a training', () => {
   });
 
   test('of volume, of time, never sooner than the cool-down, and never without new labels', async () => {
-    const world = makeWorld({ retrain: { minRows: 40, volume: 500, every: '5d', cooldown: '10m', afterDrift: 0 } });
+    const world = makeWorld({
+      retrain: { minRows: 40, volume: 500, every: '5d', cooldown: '10m', afterDrift: 0 },
+    });
     const live = await bringLive(world, 80);
     const before = trainings(world);
     // Undecided candidates end by themselves; only trainings are counted here.
     const idle = async () => {
+      await world.tick(2);
       while (world.step !== null) {
         world.clock.time += HOUR;
         await world.tick();
@@ -160,7 +177,9 @@ describe('a training', () => {
   });
 
   test('that fails says why, and the live model stays', async () => {
-    const world = makeWorld({ retrain: { minRows: 400, volume: 0, every: 0, cooldown: '1m', afterDrift: 0 } });
+    const world = makeWorld({
+      retrain: { minRows: 400, volume: 0, every: 0, cooldown: '1m', afterDrift: 0 },
+    });
     world.fleet.add('a');
     await world.tick();
     await world.rows('a', 50);
@@ -196,15 +215,9 @@ describe('daily windows', () => {
 
   test('are open from their first minute to before their last, over midnight too', () => {
     const windows = ['22:00-04:30', '12:00-13:00'].map((text) => dailyWindow.parse(text));
-    expect([at(21, 59), at(22), at(23), at(4, 29), at(4, 30), at(12), at(13)].map((now) => isOpen(windows, now))).toEqual([
-      false,
-      true,
-      true,
-      true,
-      false,
-      true,
-      false,
-    ]);
+    expect(
+      [at(21, 59), at(22), at(23), at(4, 29), at(4, 30), at(12), at(13)].map((now) => isOpen(windows, now)),
+    ).toEqual([false, true, true, true, false, true, false]);
     expect(isOpen([], at(5))).toBe(true);
   });
 

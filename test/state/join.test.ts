@@ -55,6 +55,69 @@ describe('the join store', () => {
     expect(again.join.find('spam', 'topic/0/50')).toBeNull();
   });
 
+  test('finds what happened at a time on any device, in order, newest delivery once, and after a restart', async () => {
+    const first = await here.open(small);
+    const start = here.clock.now();
+    const at = (n: number) => start + n * 1_000;
+    for (let n = 0; n < 40; n++) {
+      here.clock.ms = at(n * 10);
+      await first.join.put(
+        batchOf(
+          'spam',
+          ids(n * 10, 10).map((one, i) => ({ ...one, at: at(n * 10 + i) })),
+        ),
+      );
+      await first.join.put(batchOf('machine', [{ id: `m/${n}`, device: 'd', at: at(n * 10), aliases: [] }]));
+    }
+    // Late, and twice.
+    await first.join.put(batchOf('spam', [{ id: 'topic/0/203', device: 'x', at: at(203), aliases: [] }]));
+    const names = (store: Store, from: number, to: number, limit = 100) =>
+      store.join.during('spam', at(from), at(to), limit).map(({ id }) => id);
+    const expected = [200, 201, 202, 203, 204].map((n) => `topic/0/${n}`);
+    expect(names(first, 200, 204)).toEqual(expected);
+    expect(names(first, 0, 400, 7)).toHaveLength(7);
+    expect(names(first, 500, 600)).toEqual([]);
+    expect(names(first, 300, 200)).toEqual([]);
+    await first.close();
+    const again = await here.open(small);
+    expect(names(again, 200, 204)).toEqual(expected);
+    expect(again.join.during('machine', at(100), at(119), 9).map(({ id }) => id)).toEqual(['m/10', 'm/11']);
+  });
+
+  test('erases rows with all their names, at once and after a restart, and leaves the others bit for bit', async () => {
+    const store = await here.open();
+    const named = ids(0, 40).map((one, i) => ({
+      ...one,
+      device: `press-é${i % 7}🛠`,
+      aliases: [`mid:<ü${i}@x>`, `raw:${i}`],
+    }));
+    const batch = batchOf('spam', named);
+    const landed = store.join.put(batch);
+    // One while it is on its way to disk, one after; by any name; some of nobody.
+    const early = store.join.erase('spam', ['topic/0/3']);
+    expect(store.join.find('spam', 'topic/0/3')).toBeNull();
+    await Promise.all([landed, early]);
+    await store.join.erase('spam', ['mid:<ü17@x>', 'nobody', '']);
+    await store.join.erase('machine', ['topic/0/5']);
+    await store.join.put(batchOf('spam', [{ ...named[20] }]));
+    await store.join.erase('spam', ['topic/0/20']); // both deliveries
+    const look = (open: Store) => {
+      for (const n of [3, 17, 20])
+        for (const name of [`topic/0/${n}`, `mid:<ü${n}@x>`, `raw:${n}`])
+          expect(open.join.find('spam', name)).toBeNull();
+      for (const n of [0, 5, 16, 18, 39])
+        expect(open.join.find('spam', `raw:${n}`)).toEqual(expectedRow(batch, n));
+      const left = open.join.span('spam', 'press-é3🛠', 0, 1e15, 100).map(({ id }) => id);
+      expect(left).toEqual(['topic/0/10', 'topic/0/24', 'topic/0/31', 'topic/0/38']);
+      expect(open.join.during('spam', 0, 1e15, 100)).toHaveLength(37);
+      for (const length of [9, 10, 1]) expect(open.join.find('spam', '\0'.repeat(length))).toBeNull();
+      expect(open.join.span('spam', '\0'.repeat(10), Number.NaN, 1e15, 9)).toEqual([]);
+    };
+    look(store);
+    await store.close();
+    look(await here.open());
+  });
+
   test('copies the batch: arenas that are reused afterwards change nothing', async () => {
     const store = await here.open();
     const batch = batchOf('spam', ids(0, 5));

@@ -179,7 +179,8 @@ export class Feed {
     const [usual, rare] = task === 'machine' ? ['ok', 'fault'] : ['ham', 'spam'];
     const chance = this.#random();
     const label = chance < (task === 'machine' ? 0.3 : 0.5) ? rare : usual;
-    const score = chance > 0.9 ? 0.52 + 0.1 * this.#random() : 0.86 + 0.139 * this.#random();
+    const sure = chance > 0.9 ? 0.52 + 0.1 * this.#random() : 0.86 + 0.139 * this.#random();
+    const score = label === rare ? sure : 1 - sure;
     return {
       event: `${task}/${this.#events}`,
       device,

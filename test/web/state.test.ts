@@ -86,9 +86,14 @@ describe('an overview', () => {
   it('has no rate any more when no window comes', () => {
     const { state, time } = begin();
     state.window('machine', 'a', window(time.now));
-    time.now += 2 * MINUTE;
+    time.now += MINUTE - 1;
+    expect(look(state).tasks[0].rate).toBe(10);
+    time.now += 1;
     expect(look(state).tasks[0].rate).toBeNull();
     expect(look(state).stages[0]).toMatchObject({ figure: '0/s', note: 'nothing arrives' });
+    state.window('machine', 'a', { ...window(time.now), from: time.now - 5 * MINUTE });
+    time.now += 10 * MINUTE;
+    expect(look(state).tasks[0].rate).not.toBeNull();
   });
 
   it('does not let a clock that runs ahead push real points out', () => {
@@ -262,6 +267,24 @@ describe('verdicts', () => {
     expect(recent[0].event).toBe('e999');
     expect(asked).toHaveLength(20);
     expect(recent[0].reasons).toEqual([]);
+  });
+
+  it('tell how sure the model is of the label that it gave', () => {
+    const tasks = [
+      { name: 'two', kind: 'reading' as const, labels: ['ok', 'fault'] },
+      { name: 'turned', kind: 'reading' as const, labels: ['fault', 'ok'], positive: 'fault' },
+      { name: 'three', kind: 'reading' as const, labels: ['a', 'ok', 'c'] },
+    ];
+    const { state } = begin({}, { tasks });
+    for (const { name } of tasks)
+      state.verdicts(name, 's', [
+        { ...verdict('e1'), label: 'ok', score: 0.1 },
+        { ...verdict('e2'), label: null, score: 0.4 },
+      ]);
+    const scores = (task: string) => look(state, { task }).recent?.map(({ score }) => score);
+    expect(scores('two')).toEqual([0.4, 0.9]);
+    expect(scores('turned')).toEqual([0.4, 0.9]);
+    expect(scores('three')).toEqual([0.4, 0.1]);
   });
 
   it('remember the label that was given from the page', () => {

@@ -53,7 +53,7 @@ sinks:
 models: { trust: ${JSON.stringify(trust)} }
 store: { path: ${JSON.stringify(`${folder}/${site}`)} }
 http: { listen: "${first ? listen : '127.0.0.1:0'}", token: "${token}" }
-monitor: { window: 2s }
+monitor: { window: 1s }
 privacy: { show: true }
 ${first ? hubSection(places) : ''}`;
 }

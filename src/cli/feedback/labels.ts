@@ -22,6 +22,8 @@ export interface Defaults {
   readonly origin: string;
   readonly weight: number | undefined;
   readonly now: number;
+  /** The stored rows are to be erased too. */
+  readonly forget: boolean;
 }
 
 const MOST = 1_000_000;
@@ -50,7 +52,8 @@ export function giveLabel(fields: Readonly<Record<string, unknown>>, defaults: D
       'FEEDBACK_INVALID',
       `"${known.slice(0, 64)}" is no field of a label; there are ${FIELDS.join(', ')}`,
     );
-  const whole = { ...rest, origin, ...(weight === undefined ? {} : { weight }), at: timeText(at) };
+  const forget = defaults.forget ? { forget: true } : {};
+  const whole = { ...rest, ...forget, origin, ...(weight === undefined ? {} : { weight }), at: timeText(at) };
   // The very reading that the gateway does.
   const [feedback] = decodeFeedback(Buffer.from(JSON.stringify(whole)), defaults.now, sha256);
   checkLabel(feedback, defaults.labels);

@@ -169,7 +169,7 @@ export class Columns {
 }
 
 /** Cells looked at in one batch: mails have thousands. */
-const SAMPLED = 2_048;
+const SAMPLED = 1_024;
 const SKETCH = 64;
 
 export const cellsState = z.strictObject({

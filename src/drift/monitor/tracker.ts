@@ -24,7 +24,7 @@ const ALLOWANCE = 0.25;
 const SUSPICIOUS = 1 / 2;
 const CLIP = 3;
 /** A correlation above would call every level usual. */
-const MOST_CORRELATION = 0.95;
+const MOST_CORRELATION = 0.98;
 /** Blocks that have to be back before an alarm is over. */
 const BACK = 8;
 /** An alarm that lasts so many blocks becomes the new usual level. */

@@ -13,7 +13,7 @@ import { Incidents } from './incidents.ts';
 import type { Memory } from './memory.ts';
 import { followOrder, type OrderResult } from './orders.ts';
 import { Recent } from './recent.ts';
-import type { Cause } from './record.ts';
+import type { Cause, TaskRecord } from './record.ts';
 import { type RolloutContext, RolloutMachine } from './rollout.ts';
 import { type Candidate, makeCandidate } from './training.ts';
 import { dueCause } from './triggers.ts';
@@ -40,6 +40,8 @@ export class TaskLoop {
   readonly #recent: Recent;
   #job: Job | null = null;
   #cleaned = false;
+  /** The live model, where it was made for other features than the task has now. */
+  #stale: string | null = null;
   #stopped = false;
 
   constructor(context: LoopContext) {
@@ -149,15 +151,23 @@ export class TaskLoop {
       return;
     }
     this.#settleIncident();
-    if (record.training) return this.#job || record.paused !== null ? undefined : this.#train(record.training);
-    const cause = dueCause(record, this.#context.options, now);
+    if (record.training)
+      return this.#job || record.paused !== null ? undefined : this.#train(record.training);
+    const cause = dueCause(this.triggers, this.#context.options, now);
     if (cause) await this.#begin(cause, now);
+  }
+
+  /** The record as triggers see it: a live model of other features is none. */
+  get triggers(): TaskRecord {
+    const { record } = this.memory;
+    return record.live && record.live.digest === this.#stale ? { ...record, live: null } : record;
   }
 
   /** What a training that was cut off by a restart has left in the registry. */
   async #clean(): Promise<void> {
     const { parts, task } = this.#context;
-    const { training, trainedAt } = this.memory.record;
+    const { training, trainedAt, live } = this.memory.record;
+    if (live && !(await weightsOf(live.digest, this.#context))) this.#stale = live.digest;
     const isOurs = (created: number) => training !== null && created >= (trainedAt ?? 0);
     const left = parts.registry
       .list(task.name)

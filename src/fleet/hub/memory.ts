@@ -75,7 +75,11 @@ export class Memory {
   }
 
   /** A fact that must not be lost, with what follows from it at the next step. Durable when it resolves. */
-  note(change: (record: TaskRecord) => void, deeds: readonly Deed[], moments: readonly HubMoment[]): Promise<void> {
+  note(
+    change: (record: TaskRecord) => void,
+    deeds: readonly Deed[],
+    moments: readonly HubMoment[],
+  ): Promise<void> {
     change(this.record);
     this.record.deeds.push(...deeds);
     this.#remember(moments);

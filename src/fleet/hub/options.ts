@@ -99,7 +99,12 @@ const rollout = z.strictObject({
     .max(1)
     .default(0.1)
     .describe('part of the gateways that run a candidate in `canary`; at least one'),
-  minCount: z.int().min(0).max(1e9).default(200).describe('labelled rows that a stage is judged on, at least'),
+  minCount: z
+    .int()
+    .min(0)
+    .max(1e9)
+    .default(200)
+    .describe('labelled rows that a stage is judged on, at least'),
   deadline: duration.prefault('3d').describe('a stage that is undecided by then is taken back'),
   tolerance: z
     .number()
@@ -143,9 +148,7 @@ export const hubLoopOptions = z.strictObject({
         .default(2)
         .describe('trainings that one gateway alone may cause for nothing'),
       per: duration.prefault('30d').describe('in this time; beyond it a second gateway must tell the same'),
-      merge: duration
-        .prefault('10m')
-        .describe('alarms of several gateways within this time have one cause'),
+      merge: duration.prefault('10m').describe('alarms of several gateways within this time have one cause'),
     })
     .prefault({})
     .describe('the budget of false drift alarms of the whole fleet'),

@@ -39,10 +39,7 @@ export async function followOrder(order: Order, context: OrderContext): Promise<
   }
   const result = await carryOut(order, context);
   const reason = `${order.what}: ${result.followed ? '' : 'refused: '}${result.reason}`;
-  const deeds: Deed[] = [
-    audit('order', order.digest, reason, order.by),
-    { do: 'order', id: order.id },
-  ];
+  const deeds: Deed[] = [audit('order', order.digest, reason, order.by), { do: 'order', id: order.id }];
   await memory.decide({
     change: (record) => {
       record.orders.push(order.id);
@@ -138,7 +135,8 @@ async function rollBack(order: Order, context: OrderContext): Promise<OrderResul
   const target = parts.registry.list(task.name).find((each) => each.digest === digest);
   if (!target) return no(digest ? 'there is no such model' : 'no model ran before');
   if (target.digest === record.live?.digest) return no('it is live');
-  if (target.stage !== 'retired') return no(`it is ${target.stage}; only what was live before can be rolled back to`);
+  if (target.stage !== 'retired')
+    return no(`it is ${target.stage}; only what was live before can be rolled back to`);
   const refused = unfit(target, context, clock.now());
   if (refused !== null) return no(refused);
   if (record.rollout) await machine.takeBack(`rolled back by ${order.by}`, order.by);
@@ -160,7 +158,10 @@ function toOlder(target: BundleRef, by: string, memory: Memory): Promise<void> {
   });
 }
 
-async function stop(order: Order, { memory, machine, stopTraining, clock }: OrderContext): Promise<OrderResult> {
+async function stop(
+  order: Order,
+  { memory, machine, stopTraining, clock }: OrderContext,
+): Promise<OrderResult> {
   const { rollout, training, cause } = memory.record;
   if (!rollout && !training && !cause) return no('nothing is under way');
   stopTraining();

@@ -80,7 +80,13 @@ export type Deed =
       readonly reason: string;
       readonly by: string;
     }
-  | { readonly do: 'audit'; readonly what: string; readonly digest: string; readonly reason: string; readonly by: string }
+  | {
+      readonly do: 'audit';
+      readonly what: string;
+      readonly digest: string;
+      readonly reason: string;
+      readonly by: string;
+    }
   | { readonly do: 'order'; readonly id: string };
 
 export interface TaskRecord {

@@ -10,7 +10,7 @@ import { asSluiceError } from '../../errors.ts';
 import { isOpen } from './daily.ts';
 import { audit, finished, isRunBySome, move, names } from './deeds.ts';
 import type { HubMoment } from './events.ts';
-import { feedGate, type Gate, openGate } from './gate.ts';
+import { feedGate, type Gate, openGate, weightsOf } from './gate.ts';
 import type { Memory } from './memory.ts';
 import type { HubLoopOptions } from './options.ts';
 import { type PairedFigures, PairedTest } from './paired.ts';
@@ -88,13 +88,16 @@ export class RolloutMachine {
   async begin(candidate: BundleRef, cause: Cause, position: number, approved: boolean, moments: HubMoment[]) {
     const { clock, memory, options } = this.#context;
     const now = clock.now();
+    const { live } = this.#record;
+    // One that was made for other features is not what gateways of this task run: there is nothing to compare with.
+    const base = live && (await weightsOf(live.digest, this.#context)) ? live : null;
     await memory.decide({
       change: (record) => {
         record.training = null;
         record.attempts = 0;
         record.rollout = {
           candidate,
-          base: record.live,
+          base,
           cause,
           position,
           begun: now,
@@ -118,7 +121,8 @@ export class RolloutMachine {
   async advance(now: number): Promise<void> {
     const { rollout } = this.#record;
     if (!rollout) return;
-    if (this.#test?.answer === 'worse') return this.#takeBack(`worse on labelled rows of gateways: ${this.#say()}`);
+    if (this.#test?.answer === 'worse')
+      return this.#takeBack(`worse on labelled rows of gateways: ${this.#say()}`);
     if (this.#record.paused !== null) return;
     if (rollout.step === 'gate') return this.#passGate(rollout, now);
     if (rollout.step === 'approval') return this.#awaitApproval(rollout, now);
@@ -167,8 +171,7 @@ export class RolloutMachine {
   async #awaitApproval(rollout: Rollout, now: number): Promise<void> {
     const { memory, parts } = this.#context;
     const { digest } = rollout.candidate;
-    if (rollout.approved)
-      return memory.decide({ change: () => this.#turn(rollout, 'due', '') });
+    if (rollout.approved) return memory.decide({ change: () => this.#turn(rollout, 'due', '') });
     const known = parts.registry.list(this.#context.task.name).find((each) => each.digest === digest);
     if (known && now > known.manifest.expires) await this.#takeBack('nobody approved it before it expired');
   }
@@ -209,7 +212,11 @@ export class RolloutMachine {
       },
       deeds: [
         move(candidate.digest, 'canary', `stage ${stage}`),
-        audit('stage', candidate.digest, `${stage}${sites.length > 0 ? ` on ${sites.slice(0, 20).join(', ')}` : ''}`),
+        audit(
+          'stage',
+          candidate.digest,
+          `${stage}${sites.length > 0 ? ` on ${sites.slice(0, 20).join(', ')}` : ''}`,
+        ),
       ],
       moments: (serial) => [{ kind: 'stage', digest: candidate.digest, stage, serial, sites }],
     });
@@ -258,7 +265,9 @@ export class RolloutMachine {
     const good = answer === 'better' || (answer === 'notWorse' && rollout.step === 'canary');
     if (good && confirmed.length > 0) return this.#nextStage(rollout);
     if (elapsed >= this.#context.options.rollout.deadline)
-      await this.#takeBack(`undecided in stage ${rollout.step} at the deadline: ${this.#say()}; ${sayProgress(progress)}`);
+      await this.#takeBack(
+        `undecided in stage ${rollout.step} at the deadline: ${this.#say()}; ${sayProgress(progress)}`,
+      );
   }
 
   #nextStage(rollout: Rollout): Promise<void> {
@@ -286,7 +295,8 @@ export class RolloutMachine {
         moments: [{ kind: 'stage', digest, stage: 'watch', serial, sites: [] }],
       });
     }
-    if (late) await this.#takeBack(`too few gateways confirmed it before the deadline; ${sayProgress(progress)}`);
+    if (late)
+      await this.#takeBack(`too few gateways confirmed it before the deadline; ${sayProgress(progress)}`);
   }
 
   async #watch(rollout: Rollout, elapsed: number): Promise<void> {
@@ -300,7 +310,7 @@ export class RolloutMachine {
     await memory.decide({
       word: { run: candidate, candidate: null, compare: null },
       change: (record) => {
-        record.previous = base ?? record.previous;
+        record.previous = record.live ?? record.previous;
         record.live = candidate;
         // Alarms from before the training are answered by it.
         if (record.cause?.kind === 'drift' && record.cause.at < rollout.begun) record.cause = null;
@@ -326,7 +336,7 @@ export class RolloutMachine {
     this.#closeGate();
     const outcome = isRunBySome(word, digest) ? 'rolledBack' : 'rejected';
     await memory.decide({
-      word: names(word, digest) ? { run: rollout.base, candidate: null, compare: null } : undefined,
+      word: names(word, digest) ? { run: this.#record.live, candidate: null, compare: null } : undefined,
       change: (record) => this.#end(record, finished(task.name, rollout, outcome, reason, clock.now())),
       deeds: [move(digest, 'rejected', reason, by), audit(outcome, digest, reason, by), ...deeds],
       moments: [

@@ -74,7 +74,7 @@ export function taskStatus(loop: TaskLoop, options: HubLoopOptions, now: number)
     paused: record.paused !== null,
     training: record.training?.reason ?? null,
     fresh: record.fresh,
-    next: sayNext(record, options, now),
+    next: sayNext(loop.triggers, options, now),
     pendingApproval: rollout?.step === 'approval' ? rollout.candidate.digest : null,
     rollout: rollout && rolloutStatus(loop, options, now),
     incidents: loop.incidents.list.map((incident) => ({ ...incident })),

@@ -58,7 +58,14 @@ export async function makeCandidate(want: TrainingWant): Promise<Candidate> {
   const version = await parts.registry.nextVersion(task.name);
   const at = now();
   const counts = countLabels(task, learned(training, winner, live?.until));
-  const about = { version, winner, counts, parent: live?.digest ?? null, created: at, expires: at + options.expires };
+  const about = {
+    version,
+    winner,
+    counts,
+    parent: live?.digest ?? null,
+    created: at,
+    expires: at + options.expires,
+  };
   const { bytes, signer } = parts.sealing.seal(manifestOf(task, training, about), model);
   const { digest, size } = await parts.registry.put(bytes, want.reason, at);
   const ref = { digest, version, size, chunks: chunkCount(size) };
@@ -81,7 +88,10 @@ function learned({ set }: TrainingRows, { experiment }: Trial, until = Number.NE
 function checkEnough(task: HubTask, counts: readonly number[], minRows: number): void {
   const rows = counts.reduce((sum, n) => sum + n, 0);
   if (rows < minRows)
-    throw new SluiceError('TRAINING_FAILED', `there are ${rows} labelled rows to train on, ${minRows} are needed`);
+    throw new SluiceError(
+      'TRAINING_FAILED',
+      `there are ${rows} labelled rows to train on, ${minRows} are needed`,
+    );
   if (counts.filter((n) => n > 0).length < 2)
     throw new SluiceError('TRAINING_FAILED', `all rows of task ${task.name} have one label`);
 }

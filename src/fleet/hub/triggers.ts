@@ -21,8 +21,7 @@ export function dueCause(record: Known, options: Pick<HubLoopOptions, 'retrain'>
     since: 0,
     rows: fresh,
   });
-  if (!record.live && fresh >= retrain.minRows)
-    return plain('first', `the first model: ${fresh} labels`);
+  if (!record.live && fresh >= retrain.minRows) return plain('first', `the first model: ${fresh} labels`);
   if (retrain.volume > 0 && fresh >= retrain.volume)
     return plain('volume', `${fresh} new labels since the last training`);
   const last = trainedAt ?? record.created;
@@ -45,7 +44,8 @@ export function sayNext(record: Known, options: Pick<HubLoopOptions, 'retrain'>,
   const { cause, trainedAt, fresh } = record;
   const rest = trainedAt === null ? 0 : trainedAt + retrain.cooldown - now;
   const cooling = rest > 0 ? `; not before ${new Date(now + rest).toISOString()}` : '';
-  if (cause) return `${cause.reason}: ${cause.rows} of ${retrain.afterDrift} labels from after it began${cooling}`;
+  if (cause)
+    return `${cause.reason}: ${cause.rows} of ${retrain.afterDrift} labels from after it began${cooling}`;
   if (!record.live) return `the first model: ${fresh} of ${retrain.minRows} labels${cooling}`;
   const parts = [
     ...(retrain.volume > 0 ? [`${fresh} of ${retrain.volume} new labels`] : []),

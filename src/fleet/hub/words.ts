@@ -5,7 +5,8 @@ import type { Progress } from './sites.ts';
 export function sayFigures(figures: PairedFigures | null): string {
   if (!figures || figures.rows === 0) return 'no labelled rows';
   const { rows, devices, difference, interval, baseLoss, better, worse, needed } = figures;
-  const gain = baseLoss > 0 ? ` (${((100 * difference) / baseLoss).toFixed(1)} % of ${baseLoss.toFixed(4)})` : '';
+  const gain =
+    baseLoss > 0 ? ` (${((100 * difference) / baseLoss).toFixed(1)} % of ${baseLoss.toFixed(4)})` : '';
   const range = interval.map((bound) => bound.toFixed(4)).join(' to ');
   return (
     `${rows} rows of ${devices} devices, log-loss lower by ${difference.toFixed(4)}${gain}, 95 % ${range}; ` +

@@ -6,6 +6,7 @@
 import type { Column, Mark, SeriesView } from '../view.ts';
 import { fill, get, h, text } from './dom.ts';
 import { count, ms, percent, rate, short } from './format.ts';
+import { withGaps } from './points.ts';
 import { clock } from './times.ts';
 import uPlot from './uplot.js';
 
@@ -136,7 +137,8 @@ class Chart {
     this.#chart = null;
   }
 
-  update(series: SeriesView | null): void {
+  update(told: SeriesView | null): void {
+    const series = told && withGaps(told);
     this.#series = series;
     const empty =
       !series || !this.#drawing.lines.some((line) => series.columns[line.column].some((y) => y !== null));
@@ -164,7 +166,7 @@ class Chart {
       width: Math.max(200, this.#plot.clientWidth),
       height,
       ms: 1,
-      padding: [marks ? 18 : 6, 8, 0, 0],
+      padding: [marks ? 18 : 6, 18, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: {

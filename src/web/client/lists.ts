@@ -7,6 +7,9 @@ import { type Child, fill, get, h, show, text } from './dom.ts';
 import { bytes, count, percent, small } from './format.ts';
 import { clock, moment } from './times.ts';
 
+/** Below this a verdict is called unsure. */
+const SURE = 0.7;
+
 let held = false;
 let drawn = '';
 
@@ -80,7 +83,7 @@ function verdictRow(
   off: string | null,
 ): HTMLElement {
   const score = row.score === null ? '' : row.score.toFixed(2).replace(/^0/, '');
-  const sure = row.label !== null && row.score !== null && Math.abs(row.score - 0.5) >= 0.2;
+  const sure = row.label !== null && row.score !== null && row.score >= SURE;
   const reasons = row.reasons === null ? '' : row.reasons.length === 0 ? '–' : row.reasons.join(', ');
   return h(
     'tr',

@@ -3,7 +3,8 @@
  * connection is lost, asks for single pictures where no stream can be had, rests while the page is hidden, and
  * knows how old its picture is.
  */
-import type { Column, Overview, Selection, SeriesView } from '../view.ts';
+import type { Overview, Selection } from '../view.ts';
+import { merge } from './points.ts';
 
 const STALE_MS = 5_000;
 const AGAIN_MS = 3_000;
@@ -89,18 +90,4 @@ export class Live {
     const age = this.#heard === null ? null : Date.now() - this.#heard;
     this.#events.state(age === null ? 'connecting' : age > STALE_MS ? 'stale' : 'live', this.#heard);
   }
-}
-
-/** The points that were there before `delta.from`, then those of the delta. */
-function merge(old: SeriesView | null, delta: SeriesView | null): SeriesView | null {
-  if (!old || !delta || delta.from === 0) return delta;
-  const newest = delta.at.at(-1) ?? old.at.at(-1) ?? 0;
-  const oldest = newest - (delta.range === 'hour' ? 3_600_000 : 86_400_000);
-  const first = old.at.findIndex((at) => at >= oldest);
-  const end = old.at.findIndex((at) => at >= delta.from);
-  const [a, b] = [first < 0 ? old.at.length : first, end < 0 ? old.at.length : end];
-  const join = (name: Column) => [...old.columns[name].slice(a, b), ...delta.columns[name]];
-  const columns = { ...delta.columns };
-  for (const name of Object.keys(columns) as Column[]) columns[name] = join(name);
-  return { ...delta, at: [...old.at.slice(a, b), ...delta.at], columns };
 }
