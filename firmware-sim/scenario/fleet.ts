@@ -27,8 +27,9 @@ const hostile = share
   .describe('Share of the devices whose labels are always the opposite of the truth.');
 const FEEDBACK = 'Feedback: late, missing and wrong labels.';
 
+const RATE = 'write a number of messages a second, 0 to 1000000, or max';
 const perSecond = z
-  .union([z.literal('max'), z.number().min(0).max(1_000_000)])
+  .union([z.literal('max'), z.number().min(0).max(1_000_000)], { error: RATE })
   .transform((rate) => (rate === 'max' ? Number.POSITIVE_INFINITY : rate));
 
 const types = machineTypes.map((type) => type.name) as [string, ...string[]];

@@ -115,7 +115,7 @@ export const scenarioSchema = z
     });
     if (readings.rate === 0 && mail.rate === 0 && !followers)
       refuse(['readings', 'rate'], 'nothing is to be sent: give readings.rate, mail.rate or followers');
-    if (readings.devices < Object.keys(sites).length)
+    if (readings.devices >= 1 && readings.devices < Object.keys(sites).length)
       refuse(['readings', 'devices'], 'must be at least one for each site');
     if (readings.task === mail.task && readings.rate > 0 && mail.rate > 0)
       refuse(['mail', 'task'], 'readings and mail are judged by different tasks');

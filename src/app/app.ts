@@ -10,6 +10,7 @@ import type { Engine } from '../contract.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { startWeb, type Web } from '../web/server.ts';
+import { Dashboard } from './dashboard.ts';
 import { Gateway } from './gateway.ts';
 import { HubProcess } from './hub.ts';
 
@@ -23,6 +24,8 @@ export interface AppOptions {
   readonly file?: string;
   readonly engine: Engine;
   readonly telemetry: Telemetry;
+  /** Shown on the dashboard. */
+  readonly version?: string;
 }
 
 interface Parts {
@@ -39,9 +42,20 @@ export class App {
   #turn: Promise<void> = Promise.resolve();
   #failure: SluiceError | null = null;
 
+  readonly #dashboard: Dashboard;
+
   private constructor(options: AppOptions) {
     this.#options = options;
     this.#config = options.config;
+    this.#dashboard = new Dashboard({
+      config: () => this.#config,
+      gateway: () => this.#gateway,
+      hub: () => this.#hub,
+      ready: () => this.#readiness(),
+      backend: options.engine.backend,
+      version: options.version ?? '',
+      clock: systemClock,
+    });
   }
 
   /** `/ping` and `/ready` answer from the beginning; a store that is in use is told before an address that is. */
@@ -128,6 +142,7 @@ export class App {
       throw thrown;
     }
     this.#config = next;
+    this.#dashboard.configure();
     this.#failure = null;
     if (!moved && this.#web && next.http.token === before.http.token) return;
     await this.#web?.close();
@@ -149,9 +164,12 @@ export class App {
   async #open(config: Config): Promise<Parts> {
     const { engine, telemetry } = this.#options;
     const context = { engine, telemetry, clock: systemClock };
-    const hub = config.hub ? await HubProcess.start(config, context) : null;
+    const board = this.#dashboard;
+    const onWindow: typeof board.fleetWindow = (...told) => board.fleetWindow(...told);
+    const onAlarm: typeof board.fleetAlarm = (...told) => board.fleetAlarm(...told);
+    const hub = config.hub ? await HubProcess.start(config, { ...context, onWindow, onAlarm }) : null;
     try {
-      return { hub, gateway: await Gateway.start(config, context) };
+      return { hub, gateway: await Gateway.start(config, { ...context, events: board.events }) };
     } catch (thrown) {
       await hub?.stop();
       throw thrown;
@@ -177,13 +195,17 @@ export class App {
       listen: http.listen,
       token: http.token,
       telemetry: this.#options.telemetry,
-      ready: () =>
-        this.#gateway?.health() ?? {
-          ok: false,
-          reasons: [this.#failure?.message ?? 'the gateway is starting'],
-        },
+      ready: () => this.#readiness(),
       status: () => ({ ...(this.#gateway?.status() ?? { site: this.#config.site }) }),
+      dashboard: { state: this.#dashboard.state, actions: this.#dashboard.actions },
     });
+  }
+
+  #readiness(): { readonly ok: boolean; readonly reasons: readonly string[] } {
+    const parts = [this.#gateway?.health(), this.#hub?.health()].filter((part) => part !== undefined);
+    if (parts.length === 0)
+      return { ok: false, reasons: [this.#failure?.message ?? 'the gateway is starting'] };
+    return { ok: parts.every(({ ok }) => ok), reasons: parts.flatMap(({ reasons }) => reasons) };
   }
 }
 

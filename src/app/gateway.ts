@@ -15,10 +15,11 @@ import { type TaskStatus, type WindowEvents, Windows } from '../flow/windows.ts'
 import { openStore } from '../state.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { Background } from './background.ts';
+import { Desk } from './desk.ts';
 import { Ports, REFUSED } from './ports.ts';
 import { feedbackPlace, openFeedback, openSource } from './transport.ts';
 import { trustedKeys } from './trust.ts';
-import { openUnit, type Unit } from './unit.ts';
+import { openUnit, type SeenVerdict, type Unit } from './unit.ts';
 
 /** How long a stop waits for what is in flight before it leaves the rest to redelivery. */
 const STOP_DEADLINE_MS = 10_000;
@@ -31,7 +32,12 @@ export interface GatewayContext {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   /** Who wants to see windows and alarms as they are told. */
-  readonly events?: WindowEvents;
+  readonly events?: GatewayEvents;
+}
+
+export interface GatewayEvents extends WindowEvents {
+  /** The newest verdicts of a batch, a few. */
+  readonly onVerdicts?: (task: string, verdicts: readonly SeenVerdict[]) => void;
 }
 
 export interface GatewayStatus {
@@ -89,6 +95,7 @@ export class Gateway {
       ports: this.#ports,
       bury: this.#ports.makeBury(),
       trusted: trustedKeys(this.#config),
+      onVerdicts: this.#context.events?.onVerdicts,
     };
     for (const name of Object.keys(this.#config.tasks)) {
       const unit = await openUnit(name, shared);
@@ -188,6 +195,11 @@ export class Gateway {
       outbox: Object.fromEntries(this.#ports.all.map(({ name }) => [name, this.#store.outbox.size(name)])),
       tasks,
     };
+  }
+
+  /** What a person asks of it. */
+  get desk(): Desk {
+    return new Desk(this.#store, this.#units, () => this.#context.clock.now());
   }
 
   /** Resolves when every label in the journal is learned. */

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { CLOSE_MS, within } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type {
+  Alarm,
   Board,
   Clock,
   Delivery,
@@ -52,6 +53,15 @@ export interface HubContext {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  /** Who wants to see what gateways tell. */
+  readonly onWindow?: (
+    site: string,
+    task: string,
+    from: number,
+    to: number,
+    numbers: Readonly<Record<string, number>>,
+  ) => void;
+  readonly onAlarm?: (site: string, alarm: Alarm) => void;
   /** Default: child processes of low priority. */
   readonly trainer?: Trainer;
 }
@@ -165,7 +175,7 @@ export class HubProcess {
     const names = Object.keys(this.#config.tasks);
     for (const name of names) this.#tasks.set(name, openTask(taskSpec(this.#config, name)));
     const words = new Map(
-      names.map((name) => [name, new Word(this.#board(this.#sinkOf(name)), registry, key)]),
+      names.map((name) => [name, new Word(name, this.#board(this.#sinkOf(name)), registry, key)]),
     );
     const signer = formatPublicKey(key.public);
     return new Hub({
@@ -240,7 +250,7 @@ export class HubProcess {
     this.#background.every(TICK_MS, () => this.#gauges());
     this.#background.every(SWEEP_MS, async () => {
       await this.#pool.sweep();
-      for (const name of this.#tasks.keys()) await this.registry.prune(name, KEPT_MODELS);
+      for (const name of this.#tasks.keys()) await this.#prune(name);
     });
   }
 
@@ -252,6 +262,14 @@ export class HubProcess {
     this.registry
       .sawSerial(group, task, serial)
       .catch((thrown) => this.#context.telemetry.error(asSluiceError(thrown), { task }));
+  }
+
+  /** What a rollback would go back to stays, however many were rejected since. */
+  async #prune(task: string): Promise<void> {
+    const previous = this.hub.status().tasks.find((one) => one.task === task)?.previous?.digest;
+    const over = this.registry.list(task).filter(({ stage }) => stage === 'retired' || stage === 'rejected');
+    const place = over.findIndex(({ digest }) => digest === previous);
+    await this.registry.prune(task, Math.max(KEPT_MODELS, place + 1));
   }
 
   // ---- hearing
@@ -273,9 +291,11 @@ export class HubProcess {
   /** Acknowledged when it is kept; what cannot be read is told and acknowledged, or it would come for ever. */
   async #hear(deliveries: readonly Delivery[], sink: string, task: string, what: Heard): Promise<void> {
     const { clock, telemetry } = this.#context;
+    /** What must be kept before anything of it is acknowledged. */
+    const kept: Promise<void>[] = [];
     const rows = deliveries.flatMap(({ message }) => {
       try {
-        return this.#understand(message, sink, task, what);
+        return this.#understand(message, sink, task, what, kept);
       } catch (thrown) {
         const { code, message: reason } = asSluiceError(thrown, 'PAYLOAD_INVALID');
         telemetry.count('fleet_refused', { what, code }, 1, { reason, topic: message.topic });
@@ -283,7 +303,7 @@ export class HubProcess {
       }
     });
     try {
-      await this.hub.rows(rows);
+      await Promise.all([this.hub.rows(rows), ...kept]);
     } catch (thrown) {
       telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { task });
       await clock.sleep(RETRY_MS, this.#reading.signal);
@@ -294,16 +314,18 @@ export class HubProcess {
   }
 
   /** Gives labelled rows; the rest is heard at once. */
-  #understand({ topic, payload }: Message, sink: string, name: string, what: Heard) {
+  #understand({ topic, payload }: Message, sink: string, name: string, what: Heard, kept: Promise<void>[]) {
     const site = siteOf(this.#config, sink, topic, name, what);
     if (what === 'rows')
       return readRows(payload, { taskOf: (task) => (task === name ? this.#tasks.get(name)! : null), site });
     if (what === 'metrics') {
       const { site: from, task, ...window } = readMetricsWindow(payload, site);
       this.hub.window(from, task, window);
+      this.#context.onWindow?.(from, task, window.from, window.to, window.numbers);
     } else {
       const { site: from, ...alarm } = readAlarm(payload, site);
-      this.hub.alarm(from, alarm);
+      kept.push(this.hub.alarm(from, alarm));
+      this.#context.onAlarm?.(from, alarm);
     }
     return [];
   }

@@ -12,7 +12,7 @@ import { Installer } from '../fleet/installer.ts';
 import { Labels } from '../fleet/labels.ts';
 import { Learner } from '../fleet/learner.ts';
 import { RowsFeed } from '../fleet/rows-feed.ts';
-import { Lane } from '../flow/lane.ts';
+import { Lane, type ScoredNumbers } from '../flow/lane.ts';
 import type { PublicKey } from '../model/signing.ts';
 import { openTask, type Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -31,6 +31,22 @@ export interface Unit {
   readonly fleet: { readonly installer: Installer; readonly feed: RowsFeed } | null;
 }
 
+/** A verdict as a person may look at it. */
+export interface SeenVerdict {
+  readonly event: string;
+  readonly device: string;
+  readonly at: number;
+  readonly label: string | null;
+  /** With two labels the probability of the positive one, else of the label. */
+  readonly score: number | null;
+  readonly model: string;
+}
+
+/** Drift is looked for in blocks of so much time at most, whatever the length of the windows that are told. */
+const BLOCK_MS = 2_000;
+/** Of a batch so many are looked at. */
+const SEEN = 3;
+
 export interface UnitContext {
   readonly config: Config;
   readonly engine: Engine;
@@ -39,6 +55,7 @@ export interface UnitContext {
   readonly bury: Bury;
   /** Whose models are installed; null: the gateway stands alone. */
   readonly trusted: readonly PublicKey[] | null;
+  readonly onVerdicts?: (task: string, verdicts: readonly SeenVerdict[]) => void;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
@@ -66,7 +83,7 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     ...{ task, folder: config.store.path, telemetry },
     budget: config.monitor.budget,
     tasks: Object.keys(config.tasks).length,
-    blockMs: config.monitor.window,
+    blockMs: Math.min(BLOCK_MS, config.monitor.window),
   });
   const onLabel = (entry: JournalEntry) => watch.labelled(entry, clock.now());
   const labels = new Labels({ task, store, learner, bury, onLabel, clock, telemetry });
@@ -84,11 +101,26 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     batchSize: config.batch.size,
     bury,
     onJoined: (events) => labels.joined(events),
-    onScored: (scored) => watch.scored(scored),
+    onScored: (scored) => {
+      watch.scored(scored);
+      context.onVerdicts?.(name, seen(task, scored));
+    },
     clock,
     telemetry,
   });
   return { task, learner, labels, lane, watch, fleet };
+}
+
+/** The last few of a batch. */
+function seen(task: Task, { events, scores, predicted, model }: ScoredNumbers): SeenVerdict[] {
+  const { labels, positive } = task;
+  const first = Math.max(0, events.length - SEEN);
+  return events.slice(first).map(({ id, device, at }, i) => {
+    const label = predicted[first + i];
+    const column = labels.length === 2 ? positive : label;
+    const score = column < 0 ? null : scores[(first + i) * labels.length + column];
+    return { event: id, device, at, label: label < 0 ? null : labels[label], score, model };
+  });
 }
 
 function openInstalled(task: Task, trusted: readonly PublicKey[], context: UnitContext): Installed {

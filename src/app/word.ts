@@ -4,7 +4,7 @@
  */
 import type { Board, Desired } from '../contract.ts';
 import type { HubRegistry } from '../fleet/hub/seams.ts';
-import { chunksOf, encodeDesired } from '../model/desired.ts';
+import { chunkCount, chunksOf, encodeDesired } from '../model/desired.ts';
 import type { PrivateKey } from '../model/signing.ts';
 
 /** Bundles that stay on the broker beside those that the word names: for who is slow. */
@@ -14,13 +14,18 @@ export class Word {
   readonly #board: Board;
   readonly #registry: Pick<HubRegistry, 'get'>;
   readonly #key: PrivateKey;
-  /** By digest the number of pieces on the broker, oldest first. */
-  readonly #laid = new Map<string, number>();
+  /** By digest the number of pieces on the broker, oldest first; those of an earlier process may be there. */
+  readonly #laid: Map<string, number>;
+  /** Laid by this process: a broker may have lost the others. */
+  readonly #sure = new Set<string>();
 
-  constructor(board: Board, registry: Pick<HubRegistry, 'get'>, key: PrivateKey) {
+  /** One task's. */
+  constructor(task: string, board: Board, registry: Pick<HubRegistry, 'get' | 'list'>, key: PrivateKey) {
     this.#board = board;
     this.#registry = registry;
     this.#key = key;
+    const known = [...registry.list(task)].reverse();
+    this.#laid = new Map(known.map(({ digest, size }) => [digest, chunkCount(size)]));
   }
 
   /** Resolves when the broker has all of it. Again is no error. */
@@ -35,15 +40,18 @@ export class Word {
   }
 
   async #lay(place: string, digest: string): Promise<void> {
-    if (this.#laid.has(digest)) return;
+    if (this.#sure.has(digest)) return;
     const pieces = chunksOf(await this.#registry.get(digest));
     for (const [n, piece] of pieces.entries()) await this.#board.put(`${place}/blob/${digest}/${n}`, piece);
+    this.#laid.delete(digest); // to its end: it is the newest
     this.#laid.set(digest, pieces.length);
+    this.#sure.add(digest);
   }
 
   async #remove(place: string, digest: string): Promise<void> {
     const pieces = this.#laid.get(digest) ?? 0;
     for (let n = 0; n < pieces; n++) await this.#board.put(`${place}/blob/${digest}/${n}`, null);
     this.#laid.delete(digest);
+    this.#sure.delete(digest);
   }
 }

@@ -147,7 +147,7 @@ async function startGateways(
   const apps: App[] = [];
   for (const site of DEMO_SITES) {
     const config = parseConfig(demoConfig(site, places), `demo ${site}`);
-    apps.push(await App.start({ config, engine, telemetry }));
+    apps.push(await App.start({ config, engine, telemetry, version }));
   }
   return { apps, token };
 }

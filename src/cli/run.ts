@@ -5,6 +5,7 @@ import { openEngine } from '../model/engine.ts';
 import { Telemetry } from '../telemetry.ts';
 import type { DefineVerb, Terminal } from './terminal.ts';
 import { withConfig } from './terminal.ts';
+import { version } from './version.ts';
 
 interface RunOptions {
   readonly config: string;
@@ -35,7 +36,7 @@ async function run(options: RunOptions, terminal: Terminal): Promise<void> {
   let app: App | null = null;
   // Before the start, so that a stop during it is a clean one too.
   const told = untilSignal(() => void app?.reload());
-  app = await App.start({ config, reload: read, file: options.config, engine, telemetry });
+  app = await App.start({ config, reload: read, file: options.config, engine, telemetry, version });
   // A person wants one line to click on; a service manager reads the log.
   if (terminal.stderr.isTTY)
     terminal.stderr.write(

@@ -60,6 +60,7 @@ export interface ScoredNumbers {
   /** Label indices, -1 while learning. */
   readonly predicted: Int32Array;
   readonly events: readonly Event[];
+  readonly model: string;
   /** From arrival to verdict, of the first event. */
   readonly latencyMs: number;
 }
@@ -265,7 +266,8 @@ export class Lane {
     const at = verdicts[0].decidedAt;
     const latencyMs = performance.now() - batch.owners[0].startedAt;
     const rows = batch.arena.view();
-    this.#context.onScored?.({ at, rows, scores, predicted, events: batch.events, latencyMs });
+    const { model } = verdicts[0];
+    this.#context.onScored?.({ at, rows, scores, predicted, events: batch.events, model, latencyMs });
   }
 
   #join(batch: Batch, predicted: Int32Array, scores: Float32Array, model: string): Promise<void> {

@@ -171,6 +171,7 @@ export class Join implements JoinStore {
       ops.push({ table: this.#rooms.tables.chunks, key: numberKey(number), value: bytes });
       if (this.#chunks.has(number)) this.#chunks.set(number, bytes);
     }
+    this.#opened = null;
     if (ops.length > 0) await this.#rooms.lmdb.write(ops);
     this.#opened = null; // it may have been read again before the write landed
   }

@@ -69,17 +69,17 @@ describe('the error budget', () => {
   });
 
   test('nor where losses come in episodes of ten rows a device; single rows would err many times as often', () => {
-    const answers = seeds(1_000).map((seed) => run(seed, { rows: 1_000, burst: 10, gain: 0 }).answer);
+    const answers = seeds(1_000).map((seed) => run(seed, { rows: 800, burst: 10, gain: 0 }).answer);
     const wrong = (what: string) => answers.filter((answer) => answer === what).length;
     expect(wrong('better')).toBeLessThanOrEqual(10);
     expect(wrong('worse')).toBeLessThanOrEqual(10);
-    const plain = seeds(200).filter((seed) => runPlain(seed, 10, 1_000)).length;
+    const plain = seeds(200).filter((seed) => runPlain(seed, 10, 800)).length;
     expect(plain).toBeGreaterThan(20);
   });
 
   test('nor for one device alone', () => {
-    const answers = seeds(300).map((seed) => run(seed, { rows: 800, burst: 10, gain: 0, devices: 1 }).answer);
-    expect(answers.filter((answer) => answer !== null).length).toBeLessThanOrEqual(6);
+    const answers = seeds(200).map((seed) => run(seed, { rows: 800, burst: 10, gain: 0, devices: 1 }).answer);
+    expect(answers.filter((answer) => answer !== null).length).toBeLessThanOrEqual(4);
   });
 
   test('a candidate that is better by less than the margin does not pass', () => {

@@ -53,7 +53,7 @@ describe('a kill', () => {
     expect(words).toBe(5);
     expect(count).toBeGreaterThan(100);
     // Writes are asked for and done by turns: an odd step meets both sides of all.
-    for (let at = 0; at < count; at += 3) {
+    for (let at = 0; at < count; at += 5) {
       const world = makeWorld(QUICK);
       let calls = 0;
       let dead = false;

@@ -6,7 +6,7 @@
  * was stopped goes over them again. Refuses models that do not fit the task (MODEL_MISMATCH); passes over rows that do not.
  */
 import type { Engine, LabelledRow, Model, Rows } from '../../contract.ts';
-import { SluiceError } from '../../errors.ts';
+import { asSluiceError, SluiceError } from '../../errors.ts';
 import { concat } from '../../features/rows.ts';
 import { readBundle } from '../../model/bundle.ts';
 import type { HubLoopOptions } from './options.ts';
@@ -123,12 +123,25 @@ export async function weightsOf(
   return same ? weights : null;
 }
 
+/** The same, and null where they are lost or damaged for good: what cannot be read is nothing to compare with. */
+export async function usableWeights(
+  digest: string,
+  context: Parameters<typeof weightsOf>[1],
+): Promise<Uint8Array | null> {
+  try {
+    return await weightsOf(digest, context);
+  } catch (thrown) {
+    if (asSluiceError(thrown).retry) throw thrown;
+    return null;
+  }
+}
+
 /** Throws MODEL_MISMATCH, MODEL_CORRUPT, BUNDLE_*, REGISTRY_*. */
 export async function openGate(rollout: Rollout, context: GateContext): Promise<Gate> {
   const { task, parts, options, devices } = context;
   const candidate = await weightsOf(rollout.candidate.digest, context);
   if (!candidate) throw new SluiceError('MODEL_MISMATCH', 'it was made for other features or labels');
-  const base = rollout.base && (await weightsOf(rollout.base.digest, context));
+  const base = rollout.base && (await usableWeights(rollout.base.digest, context));
   const { alpha, margin, perDevice, minCount } = options.gate;
   const test = { alpha, margin, tolerance: 0, perDevice, minCount, devices: devices() };
   return new Gate(task, parts.engine, { candidate, base }, test, rollout.position);

@@ -43,8 +43,8 @@ const OLDEST_MS = 7 * 86_400_000;
 
 export function familyOf(stream: string): Family {
   const head = stream.split(':', 1)[0];
-  if (['logLoss', 'loss', 'error', 'errors', 'accuracy', 'quality'].includes(head)) return 'loss';
-  if (['margin', 'score', 'scores', 'verdicts', 'verdict', 'confidence', 'estimate'].includes(head))
+  if (['logLoss', 'loss', 'error', 'errors', 'margin', 'accuracy', 'quality'].includes(head)) return 'loss';
+  if (['score', 'scores', 'verdicts', 'verdict', 'confidence', 'estimate'].includes(head))
     return 'confidence';
   if (['feature', 'features'].includes(head)) return 'features';
   return 'operation';

@@ -6,9 +6,8 @@
  */
 import type { Actual, Alarm, LabelledRow, Order } from '../../contract.ts';
 import { asSluiceError } from '../../errors.ts';
-import { readBundle } from '../../model/bundle.ts';
 import { audit } from './deeds.ts';
-import { weightsOf } from './gate.ts';
+import { usableWeights } from './gate.ts';
 import { Incidents } from './incidents.ts';
 import type { Memory } from './memory.ts';
 import { followOrder, type OrderResult } from './orders.ts';
@@ -40,7 +39,7 @@ export class TaskLoop {
   readonly #recent: Recent;
   #job: Job | null = null;
   #cleaned = false;
-  /** The live model, where it was made for other features than the task has now. */
+  /** The live model, where it was made for other features than the task has now, or cannot be read. */
   #stale: string | null = null;
   #stopped = false;
 
@@ -167,7 +166,7 @@ export class TaskLoop {
   async #clean(): Promise<void> {
     const { parts, task } = this.#context;
     const { training, trainedAt, live } = this.memory.record;
-    if (live && !(await weightsOf(live.digest, this.#context))) this.#stale = live.digest;
+    if (live && !(await usableWeights(live.digest, this.#context))) this.#stale = live.digest;
     const isOurs = (created: number) => training !== null && created >= (trainedAt ?? 0);
     const left = parts.registry
       .list(task.name)
@@ -226,16 +225,18 @@ export class TaskLoop {
   async #make(cause: Cause, signal: AbortSignal): Promise<Candidate> {
     const { task, parts, options, clock } = this.#context;
     const { live } = this.memory.record;
+    const known = parts.registry.list(task.name).find(({ digest }) => digest === live?.digest);
     return makeCandidate({
       task,
       parts,
       options,
       live: live && {
         digest: live.digest,
-        weights: await weightsOf(live.digest, this.#context),
-        until: readBundle(await parts.registry.get(live.digest)).manifest.training.until,
+        weights: known ? await usableWeights(live.digest, this.#context) : null,
+        until: known?.manifest.training.until ?? 0,
       },
       reason: cause.reason,
+      since: cause.kind === 'drift' ? cause.since : null,
       now: () => clock.now(),
       signal,
     });

@@ -49,7 +49,7 @@ export class Memory {
 
   constructor(context: MemoryContext) {
     this.#context = context;
-    const saved = decodeRecord(context.parts.state.load(this.#key));
+    const saved = decodeRecord(this.#load());
     this.record = saved ?? this.#fromRegistry();
     this.#dirty = saved === null;
     this.#urgent = this.#dirty;
@@ -57,6 +57,16 @@ export class Memory {
 
   get #key(): string {
     return `hub/${this.#context.group}/${this.#context.task}`;
+  }
+
+  /** A damaged record is none. Throws what else `load` throws. */
+  #load(): string | null {
+    try {
+      return this.#context.parts.state.load(this.#key);
+    } catch (thrown) {
+      if (asSluiceError(thrown).code === 'STORE_CORRUPT') return null;
+      throw thrown;
+    }
   }
 
   /** Without a record: what the registry calls live is what runs. */

@@ -10,7 +10,7 @@ import { asSluiceError } from '../../errors.ts';
 import { isOpen } from './daily.ts';
 import { audit, finished, isRunBySome, move, names } from './deeds.ts';
 import type { HubMoment } from './events.ts';
-import { feedGate, type Gate, openGate, weightsOf } from './gate.ts';
+import { feedGate, type Gate, openGate, usableWeights } from './gate.ts';
 import type { Memory } from './memory.ts';
 import type { HubLoopOptions } from './options.ts';
 import { type PairedFigures, PairedTest } from './paired.ts';
@@ -90,7 +90,7 @@ export class RolloutMachine {
     const now = clock.now();
     const { live } = this.#record;
     // One that was made for other features is not what gateways of this task run: there is nothing to compare with.
-    const base = live && (await weightsOf(live.digest, this.#context)) ? live : null;
+    const base = live && (await usableWeights(live.digest, this.#context)) ? live : null;
     await memory.decide({
       change: (record) => {
         record.training = null;
@@ -139,12 +139,22 @@ export class RolloutMachine {
       if (error.retry) throw error;
       return this.#takeBack(`it cannot be tested: ${error.code}: ${error.message}`);
     }
-    await feedGate(this.#gate, this.#context);
+    await this.#feed(this.#gate);
     const { answer } = this.#gate.test;
     if (answer === 'better') return this.#passed(rollout);
     if (answer === 'worse') return this.#takeBack(`worse on unseen rows: ${this.#say()}`);
     if (now - rollout.since >= options.deadline)
       return this.#takeBack(`undecided on unseen rows at the deadline: ${this.#say()}`);
+  }
+
+  /** Models that have learned half a page are of no use: the gate begins anew. */
+  async #feed(gate: Gate): Promise<void> {
+    try {
+      await feedGate(gate, this.#context);
+    } catch (thrown) {
+      this.#closeGate();
+      throw thrown;
+    }
   }
 
   async #passed(rollout: Rollout): Promise<void> {
@@ -304,7 +314,7 @@ export class RolloutMachine {
     const { watch, deadline, minCount } = options.rollout;
     const rows = this.#test?.figures.rows ?? 0;
     if (elapsed < watch || (rows < minCount && rollout.base && elapsed < Math.max(watch, deadline))) return;
-    const { candidate, base, passed } = rollout;
+    const { candidate, passed } = rollout;
     if (!passed) return this.#takeBack('it never passed the gate');
     const reason = `rolled out: ${this.#say()}`;
     await memory.decide({

@@ -21,6 +21,8 @@ export interface TrainingWant {
     readonly until: number;
   } | null;
   readonly reason: string;
+  /** Since when the world is another one, ms; null: it is not. */
+  readonly since: number | null;
   readonly now: () => number;
   readonly signal: AbortSignal;
 }
@@ -47,7 +49,7 @@ export async function makeCandidate(want: TrainingWant): Promise<Candidate> {
       labels: task.labels,
       budget,
       first: task.first,
-      validation: gate.validation,
+      validation: validationOf(training, gate.validation, want.since),
       start: live?.weights ?? null,
       ...(live ? { startUntil: live.until } : {}),
       seed: task.seed,
@@ -71,6 +73,21 @@ export async function makeCandidate(want: TrainingWant): Promise<Candidate> {
   const ref = { digest, version, size, chunks: chunkCount(size) };
   const rows = training.set.rows.count;
   return { ref, position: training.position, winner, rows, tried: leaderboard.length, signer };
+}
+
+/** Of the rows from after a drift, so large a part validates. */
+const FRESH = 0.4;
+const LEAST_VALIDATION = 40;
+
+/**
+ * The part of the rows that validates. After a drift it must lie behind it, and leave rows from behind it to learn: a
+ * configuration that is best on the old world is of no use.
+ */
+function validationOf({ set: { at } }: TrainingRows, usual: number, since: number | null): number {
+  if (since === null) return usual;
+  const fresh = at.reduce((n, time) => n + (time >= since ? 1 : 0), 0);
+  const rows = Math.max(LEAST_VALIDATION, Math.floor(FRESH * fresh));
+  return Math.min(usual, rows / Math.max(1, at.length));
 }
 
 function countLabels(task: HubTask, labels: Int32Array): number[] {

@@ -1,0 +1,258 @@
+/**
+ * What the dashboard is fed with and what its buttons do: windows, alarms and verdicts of this gateway, those of the
+ * fleet where this process is the hub, models and roll-outs from the registry. The collected past outlives a reload.
+ */
+import type { Config } from '../config.ts';
+import type { Alarm, Clock } from '../contract.ts';
+import type { RolloutStatus } from '../fleet/hub/status.ts';
+import type { MetricsWindow } from '../flow/windows.ts';
+import type { DashboardActions } from '../web/dashboard.ts';
+import { gatewayView, modelView } from '../web/fleet.ts';
+import { type DashboardReads, type DashboardSetup, DashboardState } from '../web/state.ts';
+import type { GatewayView, ModelView, RolloutView } from '../web/view.ts';
+import { windowOfFleet, windowOfGateway } from '../web/windows.ts';
+import type { Gateway, GatewayEvents } from './gateway.ts';
+import type { HubProcess } from './hub.ts';
+
+/** The parts that run now; null between two configurations. */
+export interface Running {
+  readonly config: () => Config;
+  readonly gateway: () => Gateway | null;
+  readonly hub: () => HubProcess | null;
+  readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
+  readonly backend: string;
+  readonly version: string;
+  readonly clock: Clock;
+}
+
+/** Windows shorter than this fill a finer chart of the last hour. */
+const FINE_MS = 5_000;
+const DAY = { ms: 60_000, points: 1_440 };
+const AUDITED = 100;
+
+export class Dashboard {
+  readonly state: DashboardState;
+  readonly #running: Running;
+  /** By task and site: the base that ran last. */
+  readonly #bases = new Map<string, string>();
+  #audit: Awaited<ReturnType<HubProcess['registry']['audited']>> = [];
+
+  constructor(running: Running) {
+    this.#running = running;
+    const { window } = running.config().monitor;
+    const hour = window < FINE_MS ? { ms: 2_000, points: 1_800 } : { ms: 10_000, points: 360 };
+    this.state = new DashboardState(this.#setup(), this.#reads(), running.clock, { hour, day: DAY });
+  }
+
+  /** After a reload, or when parts came or went. */
+  configure(): void {
+    this.state.configure(this.#setup(), this.#reads());
+  }
+
+  // ---- feeding
+
+  /** For the gateway of this process. */
+  get events(): GatewayEvents {
+    return {
+      onWindow: (task, window) => this.#window(task, window),
+      onAlarm: (alarm) => this.state.alarm(this.#site, alarm),
+      onVerdicts: (task, verdicts) => this.state.verdicts(task, this.#site, verdicts),
+    };
+  }
+
+  /** What the hub heard of a site; its own gateway is heard directly. */
+  fleetWindow(
+    site: string,
+    task: string,
+    from: number,
+    to: number,
+    numbers: Readonly<Record<string, number>>,
+  ): void {
+    if (site === this.#site) return;
+    const labels = this.#running.config().tasks[task]?.labels;
+    if (!labels) return;
+    this.state.window(task, site, windowOfFleet(from, to, numbers, labels));
+    const version = numbers['model.version'] ?? 0;
+    this.#base(task, site, version > 0 ? `v${version}` : '', to);
+  }
+
+  fleetAlarm(site: string, alarm: Alarm): void {
+    if (site !== this.#site) this.state.alarm(site, alarm);
+  }
+
+  get #site(): string {
+    return this.#running.config().site;
+  }
+
+  #window(task: string, window: MetricsWindow): void {
+    const status = this.#running.gateway()?.status();
+    const { labels, event, positive } = this.#running.config().tasks[task];
+    const good =
+      event === 'email' && labels.length === 2 ? labels.findIndex((l) => l !== (positive ?? labels[1])) : -1;
+    const outbox = Object.values(status?.outbox ?? {}).reduce((sum, { messages }) => sum + messages, 0);
+    this.state.window(
+      task,
+      this.#site,
+      windowOfGateway(window, { unsettled: status?.inFlight.events, outbox, ...(good < 0 ? {} : { good }) }),
+    );
+    this.#base(
+      task,
+      this.#site,
+      window.model.version > 0 ? `v${window.model.version}` : '',
+      Date.parse(window.to),
+    );
+  }
+
+  /** A blank base is no model change. */
+  #base(task: string, site: string, name: string, at: number): void {
+    const key = `${task}\n${site}`;
+    const before = this.#bases.get(key);
+    this.#bases.set(key, name);
+    if (name !== '' && before !== name) this.state.model({ at, task, site, name });
+  }
+
+  // ---- reading
+
+  #setup(): DashboardSetup {
+    const { config, hub, backend, version } = this.#running;
+    const { site, tasks, privacy, sources } = config();
+    const watches = Object.keys(sources).length > 0;
+    return {
+      ...{ site, version, backend, show: privacy.show },
+      role: hub() === null && config().hub === undefined ? 'gateway' : watches ? 'both' : 'hub',
+      tasks: Object.entries(tasks).map(([name, { event, labels, positive }]) => ({
+        name,
+        kind: event === 'email' ? 'mail' : 'reading',
+        labels,
+        ...(positive === undefined ? {} : { positive }),
+      })),
+    };
+  }
+
+  #reads(): DashboardReads {
+    const { ready, gateway, hub, config } = this.#running;
+    const base: DashboardReads = {
+      ready,
+      dead: (limit) => gateway()?.desk.dead(limit) ?? [],
+      reason: (task, event) => gateway()?.desk.reasons(task, event) ?? null,
+    };
+    if (!config().hub) return base;
+    return {
+      ...base,
+      models: () => this.#models(hub()),
+      rollouts: () => this.#rollouts(hub()),
+      gateways: () => this.#gateways(hub()),
+      audit: (limit) => this.#audited(hub(), limit),
+    };
+  }
+
+  #models(hub: HubProcess | null): ModelView[] {
+    if (!hub) return [];
+    const { sites, tasks } = hub.status();
+    return hub.registry.list().map((registered) => {
+      const { digest, manifest } = registered;
+      const runsOn = sites
+        .filter(({ actual }) => actual[manifest.task]?.digest === digest)
+        .map(({ site }) => site);
+      const waiting = tasks.some(({ pendingApproval }) => pendingApproval === digest);
+      return modelView(registered, { runsOn, of: sites.length, waiting });
+    });
+  }
+
+  #rollouts(hub: HubProcess | null): RolloutView[] {
+    return (hub?.status().tasks ?? []).flatMap(({ task, rollout, paused }) =>
+      rollout ? [rolloutView(task, rollout, paused)] : [],
+    );
+  }
+
+  #gateways(hub: HubProcess | null): GatewayView[] {
+    if (!hub) return [];
+    const { group, sites } = hub.status();
+    const versions = new Map(hub.registry.list().map(({ digest, manifest }) => [digest, manifest.version]));
+    return sites.map(({ site, lastSeen, online, actual, windows }) =>
+      gatewayView({
+        ...{ site, group, lastSeen },
+        presence: online ? 'online' : 'silent',
+        actual: Object.values(actual),
+        version: (digest) => versions.get(digest) ?? null,
+        window: (task) => {
+          const numbers = windows[task]?.numbers;
+          return numbers
+            ? { rate: numbers.rate ?? 0, accuracy: numbers['quality.window.accuracy'] ?? null }
+            : null;
+        },
+      }),
+    );
+  }
+
+  /** The log lies on disk: what was read last is shown, and read again beside. */
+  #audited(hub: HubProcess | null, limit: number) {
+    void hub?.registry.audited(AUDITED).then(
+      (entries) => {
+        this.#audit = entries;
+      },
+      () => undefined,
+    );
+    return this.#audit.slice(0, limit).map(({ at, by, what, task, digest, reason }) => ({
+      ...{ at, what, task },
+      who: by,
+      model: digest.slice(0, 12),
+      why: reason,
+    }));
+  }
+
+  // ---- doing
+
+  get actions(): DashboardActions {
+    const { gateway, hub, config, clock } = this.#running;
+    const desk = () => gateway()?.desk ?? null;
+    const gone = { ok: false, text: 'the gateway is starting; try again' };
+    return {
+      feedback: async (request) => (await desk()?.feedback(request)) ?? gone,
+      replay: async (ids) => (await desk()?.replay(ids)) ?? gone,
+      drop: async (ids) => (await desk()?.drop(ids)) ?? gone,
+      find: async ({ task, text, at, limit }) => {
+        const found = desk()?.find(task, {
+          ...(text === '' ? {} : { text }),
+          ...(at === null ? {} : { at }),
+          limit,
+        });
+        if (!found) return { found: [], note: gone.text };
+        const site = this.#site;
+        return {
+          found: found.incidents.map((one) => ({
+            ...{ task: one.task, site, event: one.event, device: one.device, at: one.at, model: one.model },
+            label: one.verdict,
+            score: one.score,
+            truth: one.label?.label ?? null,
+          })),
+          note: found.incidents.length > 0 ? found.how : found.hint,
+        };
+      },
+      ...(config().hub
+        ? {
+            model: async (what, { task, digest, reason }) => {
+              const process = hub();
+              if (!process) return gone;
+              const id = `dashboard-${clock.now()}-${what}`;
+              const by = reason === '' ? 'dashboard' : `dashboard: ${reason}`;
+              const result = await process.order({ id, task, what, digest, by, at: clock.now() });
+              return { ok: result.followed, text: result.reason };
+            },
+          }
+        : {}),
+    };
+  }
+}
+
+function rolloutView(task: string, rollout: RolloutStatus, paused: boolean): RolloutView {
+  const { candidate, step, since, deadline, figures, progress, sites, waits } = rollout;
+  const mode = step === 'shadow' || step === 'canary' ? step : 'live';
+  const where = progress && progress.waiting.length > 0 ? `; waiting for ${progress.waiting.join(', ')}` : '';
+  return {
+    ...{ task, digest: candidate.digest, version: candidate.version, mode, since, deadline, sites, paused },
+    tested: figures?.rows ?? 0,
+    needed: null,
+    text: `${step}: ${waits === '' ? 'under way' : waits}${where}`,
+  };
+}
