@@ -14,8 +14,14 @@ import type { Scenario } from './scenario/schema.ts';
 import { progressLine, resultLines } from './status.ts';
 import { fineClock } from './wire.ts';
 
-/** Longer sleeps than this wrap around. */
-const FOREVER_MS = 2 ** 31 - 1;
+/** Timers cannot wait longer at once: 24 days. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** Until the time is up; Infinity waits for `signal`. */
+async function pass(ms: number, signal: AbortSignal): Promise<void> {
+  for (let left = ms; left > 0 && !signal.aborted; left -= LONGEST_MS)
+    await fineClock.sleep(Math.min(left, LONGEST_MS), signal);
+}
 
 /** A line that is written over every second, on a terminal only. */
 async function showProgress(simulation: Simulation, signal: AbortSignal): Promise<void> {
@@ -52,10 +58,7 @@ async function simulate(scenario: Scenario, json: string | null): Promise<number
   const simulation = new Simulation({ scenario, signal: stop.signal });
   await simulation.start();
   const progress = showProgress(simulation, stop.signal);
-  await Promise.race([
-    fineClock.sleep(Math.min(scenario.for ?? FOREVER_MS, FOREVER_MS), stop.signal),
-    simulation.finished,
-  ]);
+  await Promise.race([pass(scenario.for ?? Number.POSITIVE_INFINITY, stop.signal), simulation.finished]);
   const result = await simulation.drain();
   stop.abort();
   await progress;

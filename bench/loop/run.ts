@@ -35,8 +35,8 @@ export interface LoopOptions {
   readonly learning: 'online' | 'frozen';
   readonly drift: readonly Drift[];
   readonly faults?: FaultRates;
-  /** From this second on labels are flipped with this probability, before they are sent. */
-  readonly poison?: { readonly from: number; readonly flipped: number };
+  /** From the moment that a model is live labels are flipped with this probability, before they are sent. */
+  readonly flipped?: number;
   /** YAML of the hub's options beside its places. */
   readonly hub: string;
 }
@@ -237,10 +237,10 @@ class Life {
 
   /** What the person says: wrong now and then, or by someone's will. */
   #said(truth: number): string {
-    const { labels: plan, poison } = this.#options;
+    const { labels: plan, flipped = 0 } = this.#options;
     const { labels } = this.#feeds[0].feed;
-    const flipped = poison && this.#second >= poison.from ? poison.flipped : 0;
-    const wrong = this.#random.chance(Math.max(plan.wrong, flipped));
+    const isLive = this.#events.some(({ kind }) => kind === 'live');
+    const wrong = this.#random.chance(isLive ? Math.max(plan.wrong, flipped) : plan.wrong);
     return labels[wrong ? (truth + 1 + this.#random.below(labels.length - 1)) % labels.length : truth];
   }
 

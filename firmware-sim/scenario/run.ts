@@ -73,8 +73,9 @@ export class Simulation {
   /** Connects, then begins to send. Returns early where `signal` aborts. */
   async start(): Promise<void> {
     const sending = this.#plan.sites.filter(({ streams }) => streams.length > 0);
-    const wires = sending.map((site) => [site, wireOf(site, this.#scenario, this.#telemetry)] as const);
+    // Keys first: a file that is not there must not leave connections behind.
     const trusted = trustOf(this.#scenario);
+    const wires = sending.map((site) => [site, wireOf(site, this.#scenario, this.#telemetry)] as const);
     this.#board = this.#scenario.followers ? boardOf(this.#scenario, this.#telemetry) : null;
     try {
       await this.#connected(wires.map(([, wire]) => wire));

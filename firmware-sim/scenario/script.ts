@@ -1,7 +1,7 @@
 /** The sections of a scenario that say what it goes through: the drift script, and its phases. */
 import { z } from 'zod';
-import { MANNERS } from '../drift.ts';
-import { SENSORS } from '../world.ts';
+import { isShare, MANNERS } from '../drift.ts';
+import { machineTypes, SENSORS } from '../world.ts';
 import { labelKeys } from './fleet.ts';
 import { name, span } from './words.ts';
 
@@ -9,7 +9,14 @@ const sensors = SENSORS.map((sensor) => sensor.name) as [
   (typeof SENSORS)[number]['name'],
   ...(typeof SENSORS)[number]['name'][],
 ];
-const who = z.string().min(1).max(100);
+const types = machineTypes.map((type) => type.name);
+const DEVICE = new RegExp(`^(${types.join('|')})-\\d{2,6}$`);
+/** A slip here would be a drift that nobody goes through. */
+const who = z
+  .string()
+  .refine((text) => text === '*' || types.includes(text) || isShare(text) || DEVICE.test(text), {
+    message: `must be one of *, ${types.join(', ')}, a share such as 25%, or a device such as ${types[0]}-01`,
+  });
 
 export const drift = z
   .strictObject({

@@ -13,6 +13,7 @@ import type { GatewayView, ModelView, RolloutView } from '../web/view.ts';
 import { windowOfFleet, windowOfGateway } from '../web/windows.ts';
 import type { Gateway, GatewayEvents } from './gateway.ts';
 import type { HubProcess } from './hub.ts';
+import type { SeenVerdict } from './unit.ts';
 
 /** The parts that run now; null between two configurations. */
 export interface Running {
@@ -29,12 +30,15 @@ export interface Running {
 const FINE_MS = 5_000;
 const DAY = { ms: 60_000, points: 1_440 };
 const AUDITED = 100;
+const SEEN_A_SECOND = 2;
 
 export class Dashboard {
   readonly state: DashboardState;
   readonly #running: Running;
   /** By task and site: the base that ran last. */
   readonly #bases = new Map<string, string>();
+  /** By task: verdicts told since. */
+  readonly #seen = new Map<string, { readonly at: number; readonly told: number }>();
   #audit: Awaited<ReturnType<HubProcess['registry']['audited']>> = [];
 
   constructor(running: Running) {
@@ -56,7 +60,7 @@ export class Dashboard {
     return {
       onWindow: (task, window) => this.#window(task, window),
       onAlarm: (alarm) => this.state.alarm(this.#site, alarm),
-      onVerdicts: (task, verdicts) => this.state.verdicts(task, this.#site, verdicts),
+      onVerdicts: (task, verdicts) => this.#verdicts(task, verdicts),
     };
   }
 
@@ -109,6 +113,18 @@ export class Dashboard {
     const before = this.#bases.get(key);
     this.#bases.set(key, name);
     if (name !== '' && before !== name) this.state.model({ at, task, site, name });
+  }
+
+  /** A few a second, so that a person can read them, and the reason is there before the verdict is gone. */
+  #verdicts(task: string, verdicts: readonly SeenVerdict[]): void {
+    const now = this.#running.clock.now();
+    const { at, told } = this.#seen.get(task) ?? { at: Number.NEGATIVE_INFINITY, told: 0 };
+    const fresh = now - at >= 1_000;
+    const room = SEEN_A_SECOND - (fresh ? 0 : told);
+    if (room <= 0) return;
+    const some = verdicts.slice(-room);
+    this.#seen.set(task, { at: fresh ? now : at, told: (fresh ? 0 : told) + some.length });
+    this.state.verdicts(task, this.#site, some);
   }
 
   // ---- reading

@@ -5,7 +5,7 @@
 import type { Config } from '../config.ts';
 import type { Bury, Clock, Engine, JournalEntry, Store } from '../contract.ts';
 import { asSluiceError } from '../errors.ts';
-import { bundleBase } from '../fleet/base.ts';
+import { type Base, bundleBase } from '../fleet/base.ts';
 import { newDeltaTest } from '../fleet/delta.ts';
 import { Installed } from '../fleet/installed.ts';
 import { Installer } from '../fleet/installer.ts';
@@ -65,14 +65,15 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
   const { config, engine, store, ports, bury, trusted, clock, telemetry } = context;
   const { learning, minLabels, minPerLabel } = config.tasks[name];
   const task = openTask(taskSpec(config, name));
-  const sink = trusted && boardSink(config, name);
+  // Where nothing is read (a process that is only the hub) no model gives a verdict: it is no gateway of the fleet.
+  const sink = trusted && config.tasks[name].from.length > 0 ? boardSink(config, name) : null;
   const installed = trusted && sink !== null && openInstalled(task, trusted, context);
   let fleet: Unit['fleet'] = null;
   const learner = await Learner.open({
     ...{ task, engine, store, clock, telemetry, learning, minLabels, minPerLabel },
-    base: (installed && (await installed.base())) || undefined,
+    base: (installed && (await installed.base((base) => runs(task, engine, base)))) || undefined,
     deltaTest: newDeltaTest,
-    onDropped: async ({ since }) => fleet?.installer.rebased(since),
+    onDropped: async (base) => fleet?.installer.rebased(base),
     onLearned: () => fleet?.feed.wake(),
   });
   if (installed && sink !== null) {
@@ -137,8 +138,13 @@ async function accompanyAgain(installed: Installed, learner: Learner, telemetry:
     learner.accompany(bundleBase(await installed.load(companion.digest), companion.since));
   } catch (thrown) {
     telemetry.error(asSluiceError(thrown));
-    await installed.save({ companion: null });
+    await installed.saveAnew({ companion: null });
   }
+}
+
+/** Throws MODEL_* where these weights cannot be run here: what is signed and whole may be of another version of the core. */
+function runs(task: Task, engine: Engine, { weights, kind }: Base): void {
+  if (weights) task.loadModel(engine, weights, kind ?? undefined).close();
 }
 
 function openFleetPart(

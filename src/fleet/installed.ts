@@ -5,11 +5,11 @@
  * checked in this process; what is damaged is told and stepped over (the previous base, then a blank one). Expiry
  * is not judged here: it is judged once, at installation.
  *
- *   <store>/models/<task>/record.json
+ *   <store>/models/<task>/record.json and record.before.json
  *   <store>/models/<task>/<digest>.bundle
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { copyFile, link, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import type { Bundle } from '../contract.ts';
@@ -54,14 +54,20 @@ export interface InstalledContext {
   readonly telemetry: Telemetry;
 }
 
+const RECORD = 'record.json';
+/** The record before the last write, for a disk that damages the newest. */
+const BEFORE = 'record.before.json';
+
 export class Installed {
   readonly #context: InstalledContext;
   readonly #folder: string;
   #record: InstallRecord;
+  /** Handed out or put last: not pruned, since the record is about to name it. */
+  #fresh: string | null = null;
   /** One write after the other. */
   #turn: Promise<void> = Promise.resolve();
 
-  /** Reads what was installed. A record that cannot be read is told, and counts as none. */
+  /** Reads what was installed. A record that cannot be read is told; the one before it counts, else none. */
   constructor(context: InstalledContext) {
     this.#context = context;
     this.#folder = path.join(context.folder, 'models', context.task.name);
@@ -79,7 +85,8 @@ export class Installed {
   save(change: Partial<InstallRecord>): Promise<void> {
     const saved = this.#turn.then(async () => {
       const next = { ...this.#record, ...change };
-      await this.#write('record.json', JSON.stringify(next));
+      await this.#keepBefore();
+      await this.#write(RECORD, JSON.stringify(next));
       this.#record = next;
       this.#prune();
     });
@@ -91,9 +98,29 @@ export class Installed {
     return existsSync(this.#file(name));
   }
 
+  /** The same, and the document that was followed last is followed once more when it comes again. */
+  saveAnew(change: Partial<InstallRecord>): Promise<void> {
+    return this.save({ ...change, serial: Math.max(-1, this.#record.serial - 1), document: null });
+  }
+
   /** Keeps a bundle that was verified. Rejects with STORE_FAILED. */
   put({ digest: name }: Bundle, bytes: Uint8Array): Promise<void> {
+    this.#fresh = name;
     return this.#write(`${name}.bundle`, bytes);
+  }
+
+  /** Another name for the present file: the next write takes the first name only. */
+  async #keepBefore(): Promise<void> {
+    const [now, before] = [RECORD, BEFORE].map((name) => path.join(this.#folder, name));
+    if (this.#record === EMPTY) return; // nothing was read or written that would be worth keeping
+    try {
+      await rm(before, { force: true });
+      await link(now, before);
+    } catch (thrown) {
+      // Some file systems have no links. It is only a second chance.
+      if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT')
+        await copyFile(now, before).catch(() => undefined);
+    }
   }
 
   async #write(name: string, content: Uint8Array | string): Promise<void> {
@@ -106,6 +133,7 @@ export class Installed {
 
   /** A kept bundle, checked again from its first byte. Throws BUNDLE_*, or STORE_CORRUPT where it is not there. */
   async load(name: string): Promise<Bundle> {
+    this.#fresh = name;
     let bytes: Uint8Array;
     try {
       bytes = await readFile(this.#file(name));
@@ -124,21 +152,22 @@ export class Installed {
 
   /**
    * The base to begin with: the recorded one, else the one before it, else null (nothing learned). Where it is not the
-   * recorded one, the document that named it may come again.
+   * recorded one, the document that named it may come again. `tries` throws where a base cannot be run.
    */
-  async base(): Promise<Base | null> {
-    const { base, previous, serial } = this.#record;
+  async base(tries: (base: Base) => void = () => undefined): Promise<Base | null> {
+    const { base, previous } = this.#record;
     for (const place of [base, previous]) {
       if (!place) continue;
       try {
         const loaded = bundleBase(await this.load(place.digest), place.since);
-        if (place !== base) await this.save({ base: place, previous: null, ...again(serial) });
+        tries(loaded);
+        if (place !== base) await this.saveAnew({ base: place, previous: null });
         return loaded;
       } catch (thrown) {
         this.#context.telemetry.error(asSluiceError(thrown), { task: this.#context.task.name });
       }
     }
-    if (base) await this.save({ base: null, previous: null, ...again(serial) });
+    if (base) await this.saveAnew({ base: null, previous: null });
     return null;
   }
 
@@ -147,26 +176,31 @@ export class Installed {
   }
 
   #read(): InstallRecord {
-    const file = path.join(this.#folder, 'record.json');
-    if (!existsSync(file)) return EMPTY;
-    try {
-      return recordSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
-    } catch (thrown) {
-      const text = `the record of installed models cannot be read and counts as none: ${asSluiceError(thrown).message}`;
-      this.#context.telemetry.error(new SluiceError('STORE_CORRUPT', text), {
-        task: this.#context.task.name,
-      });
-      return EMPTY;
+    const { telemetry, task } = this.#context;
+    for (const name of [RECORD, BEFORE]) {
+      const file = path.join(this.#folder, name);
+      if (!existsSync(file)) continue;
+      try {
+        return recordSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+      } catch (thrown) {
+        const text = `${name} of the installed models cannot be read and counts as none: ${asSluiceError(thrown).message}`;
+        telemetry.error(new SluiceError('STORE_CORRUPT', text), { task: task.name });
+        rmSync(file, { force: true }); // not to be taken for the one before it at the next write
+      }
     }
+    return EMPTY;
   }
 
   #prune(): void {
     const { base, previous, companion } = this.#record;
-    const kept = new Set([base, previous, companion].map((place) => `${place?.digest}.bundle`));
-    for (const name of readdirSync(this.#folder))
-      if (name.endsWith('.bundle') && !kept.has(name)) rmSync(path.join(this.#folder, name));
+    const kept = new Set([base?.digest, previous?.digest, companion?.digest, this.#fresh]);
+    try {
+      for (const name of readdirSync(this.#folder))
+        if (name.endsWith('.bundle') && !kept.has(name.slice(0, -'.bundle'.length)))
+          rmSync(path.join(this.#folder, name), { force: true });
+    } catch (thrown) {
+      // The record is written; what is left over goes next time.
+      this.#context.telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { task: this.#context.task.name });
+    }
   }
 }
-
-/** The same serial is followed once more. */
-const again = (serial: number) => ({ serial: Math.max(-1, serial - 1), document: null });

@@ -8,17 +8,18 @@
 import type { Actual, Board, Bundle, BundleRef, Clock, Desired, Store } from '../contract.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
 import { plausibleNow, verifyBundleAside } from '../model/bundle.ts';
-import { acceptDesired, encodeActual, joinChunksAside } from '../model/desired.ts';
+import { type Accepted, acceptDesired, encodeActual } from '../model/desired.ts';
 import type { PublicKey } from '../model/signing.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
-import { bundleBase, cutOff } from './base.ts';
+import { type Base, bundleBase, cutOff } from './base.ts';
 import type { Installed } from './installed.ts';
 import type { Learner } from './learner.ts';
+import { fetchBundle } from './pieces.ts';
 
-/** All pieces of a bundle must come within this; what has come is then asked for again. */
-const FETCH_MS = 60_000;
+/** What may succeed later is tried again after this, and after twice as long each time it fails. */
 const AGAIN_MS = 5_000;
+const AGAIN_MOST_MS = 300_000;
 /** `actual` is repeated, so that a hub tells a silent gateway from one that is only quiet. */
 const ACTUAL_EVERY_MS = 15_000;
 
@@ -36,6 +37,8 @@ export interface InstallerContext {
   readonly telemetry: Telemetry;
 }
 
+type Followed = Extract<Accepted, { kind: 'new' }>;
+
 /** What a document means for this site. */
 interface Wanted {
   readonly run: BundleRef | null;
@@ -47,8 +50,15 @@ export class Installer {
   readonly #stop = new AbortController();
   readonly #watch: { stop(): Promise<void> };
   readonly #beating: Promise<void>;
-  /** The newest document that was not looked at yet. */
-  #next: Uint8Array | null = null;
+  /** The newest document that is to be followed. */
+  #next: Followed | null = null;
+  /** The one that is being followed, and what gives it up for a newer one. */
+  #serial = -1;
+  #newer = new AbortController();
+  #failures = 0;
+  #pausing = false;
+  /** What kept the pieces of a bundle from coming together. */
+  #unfetched: SluiceError | null = null;
   #working: Promise<void> | null = null;
   #state: Actual['state'] = 'running';
   #reason = '';
@@ -57,10 +67,9 @@ export class Installer {
   constructor(context: InstallerContext) {
     this.#context = context;
     const { board, group, task } = context;
-    this.#watch = board.watch(`${group}/models/${task.name}/desired`, (_name, payload) => {
-      this.#next = payload;
-      this.#wake();
-    });
+    this.#watch = board.watch(`${group}/models/${task.name}/desired`, (_name, payload) =>
+      this.#heard(payload),
+    );
     this.#beating = this.#beat();
   }
 
@@ -86,10 +95,13 @@ export class Installer {
     while (this.#working) await this.#working;
   }
 
-  /** The base runs from another position on: what was learned on it was dropped. */
-  async rebased(since: number): Promise<void> {
-    const { base } = this.#context.installed.record;
-    if (base) await this.#context.installed.save({ base: { ...base, since } });
+  /** A base runs from another position on: what was learned on it was dropped. */
+  async rebased({ digest, since }: Base): Promise<void> {
+    const { installed } = this.#context;
+    const { base, previous } = installed.record;
+    // The record may name the next base already, while this one still runs.
+    if (base?.digest === digest) await installed.save({ base: { ...base, since } });
+    else if (previous?.digest === digest) await installed.save({ previous: { ...previous, since } });
   }
 
   async stop(): Promise<void> {
@@ -97,6 +109,28 @@ export class Installer {
     await this.#watch.stop();
     await this.settled();
     await this.#beating;
+  }
+
+  /** Judged as it comes, so that no nonsense stands in the way of what waits or is under way. */
+  #heard(payload: Uint8Array): void {
+    const { group, task, installed, trusted } = this.#context;
+    const { serial: lastSerial, document: lastDocument } = installed.record;
+    const accepted = acceptDesired(payload, { trusted, group, task: task.name, lastSerial, lastDocument });
+    if (accepted.kind === 'refused') {
+      this.#refuse(accepted.error);
+      return;
+    }
+    if (accepted.kind === 'same') {
+      if (!this.#working && this.#state !== 'running') this.#say('running', '');
+      return;
+    }
+    const { serial } = accepted.desired;
+    if (serial < Math.max(this.#serial, this.#next?.desired.serial ?? -1)) return; // overtaken before it was followed
+    this.#next = accepted;
+    this.#failures = 0;
+    // Said once more while it waits to be tried again: now may be better than later.
+    if (serial > this.#serial || this.#pausing) this.#newer.abort();
+    this.#wake();
   }
 
   #wake(): void {
@@ -108,38 +142,54 @@ export class Installer {
   }
 
   async #work(): Promise<void> {
-    const { task, telemetry, clock } = this.#context;
     while (this.#next && !this.#stop.signal.aborted) {
-      const payload = this.#next;
+      const followed = this.#next;
       this.#next = null;
+      this.#newer = new AbortController();
+      this.#serial = followed.desired.serial;
       try {
-        if (await this.#follow(payload)) this.#say('running', '');
+        if (await this.#follow(followed)) this.#say('running', '');
+        this.#failures = 0;
       } catch (thrown) {
-        const error = asSluiceError(thrown);
-        telemetry.count('model_refused', { task: task.name, code: error.code }, 1, { reason: error.message });
-        this.#say('refused', `${error.code}: ${error.message}`);
-        if (error.retry && !this.#stop.signal.aborted) {
-          await clock.sleep(AGAIN_MS, this.#stop.signal);
-          this.#next ??= payload;
-        }
+        if (!this.#gaveUp.aborted) await this.#failed(followed, asSluiceError(thrown));
+      } finally {
+        this.#serial = -1;
       }
     }
   }
 
+  /** A newer document has come, or the gateway stops. */
+  get #gaveUp(): AbortSignal {
+    return AbortSignal.any([this.#newer.signal, this.#stop.signal]);
+  }
+
+  async #failed(followed: Followed, error: SluiceError): Promise<void> {
+    this.#refuse(error);
+    if (!error.retry && error !== this.#unfetched) return;
+    const pause = Math.min(AGAIN_MOST_MS, AGAIN_MS * 2 ** Math.min(this.#failures, 10));
+    this.#failures += 1;
+    this.#pausing = true;
+    await this.#context.clock.sleep(pause, this.#gaveUp);
+    this.#pausing = false;
+    this.#next ??= followed;
+  }
+
+  #refuse(error: SluiceError): void {
+    const { task, telemetry } = this.#context;
+    telemetry.count('model_refused', { task: task.name, code: error.code }, 1, { reason: error.message });
+    this.#say('refused', `${error.code}: ${error.message}`);
+  }
+
   /** False where nothing was to be done. */
-  async #follow(payload: Uint8Array): Promise<boolean> {
-    const { group, task, installed, trusted, clock } = this.#context;
-    const { serial, document } = installed.record;
-    const accepted = acceptDesired(payload, {
-      trusted,
-      group,
-      task: task.name,
-      lastSerial: serial,
-      lastDocument: document,
-    });
-    if (accepted.kind === 'refused') throw accepted.error;
-    if (accepted.kind === 'same') return this.#state !== 'running';
-    const { desired } = accepted;
+  async #follow({ desired, document }: Followed): Promise<boolean> {
+    const { installed, clock } = this.#context;
+    const { serial: last, document: lastDocument } = installed.record;
+    if (desired.serial === last && document === lastDocument) return this.#state !== 'running';
+    if (desired.serial <= last)
+      throw new SluiceError(
+        'DESIRED_REPLAYED',
+        `serial ${desired.serial} of ${desired.group}/${desired.task} came after ${last} or with other content`,
+      );
     const now = plausibleNow(clock.now(), desired.at);
     if (now === null)
       this.#context.telemetry.count('clock_implausible', {}, 1, {
@@ -147,7 +197,7 @@ export class Installer {
       });
     await this.#arrange(desired, now);
     // Only what was followed counts as followed: after a kill, or where it was refused, it comes again.
-    await installed.save({ serial: desired.serial, document: accepted.document });
+    await installed.save({ serial: desired.serial, document });
     return true;
   }
 
@@ -199,10 +249,16 @@ export class Installer {
     learner.accompany(bundleBase(bundle, since));
   }
 
-  /** From disk, else from the broker; verified in any case. */
-  async #obtain(ref: BundleRef, now: number | null) {
-    const { installed, task, trusted, maxBytes } = this.#context;
-    if (installed.has(ref.digest)) return installed.load(ref.digest);
+  /** From disk, else from the broker; verified in any case. What is damaged on disk comes from the broker again. */
+  async #obtain(ref: BundleRef, now: number | null): Promise<Bundle> {
+    const { installed, task, trusted, maxBytes, telemetry } = this.#context;
+    if (installed.has(ref.digest)) {
+      try {
+        return await installed.load(ref.digest);
+      } catch (thrown) {
+        telemetry.error(asSluiceError(thrown), { task: task.name });
+      }
+    }
     this.#say('fetching', '');
     const bytes = await this.#fetch(ref);
     const { name, labels, features, event } = task;
@@ -219,40 +275,15 @@ export class Installer {
     return bundle;
   }
 
-  /** Gathers the pieces. Throws BUNDLE_TOO_LARGE before a piece is asked for, BUNDLE_MISSING where some do not come. */
   async #fetch(ref: BundleRef): Promise<Uint8Array> {
     const { board, group, task, maxBytes, clock } = this.#context;
-    if (ref.size > maxBytes)
-      throw new SluiceError(
-        'BUNDLE_TOO_LARGE',
-        `the bundle has ${ref.size} bytes, and ${maxBytes} are allowed`,
-      );
-    const pieces = new Array<Uint8Array | undefined>(ref.chunks).fill(undefined);
     const prefix = `${group}/models/${task.name}/blob/${ref.digest}/`;
-    const enough = new AbortController();
-    let missing = ref.chunks;
-    let held = 0;
-    const watch = board.watch(`${prefix}+`, (name, payload) => {
-      const n = Number(name.slice(prefix.length));
-      // Pieces are small; what is larger, or comes beyond the size, is none of ours.
-      if (!Number.isInteger(n) || n < 0 || n >= ref.chunks || pieces[n] || held + payload.length > ref.size)
-        return;
-      pieces[n] = Uint8Array.from(payload);
-      held += payload.length;
-      missing -= 1;
-      if (missing === 0) enough.abort();
+    const fetching = fetchBundle({ board, prefix, ref, maxBytes, clock, signal: this.#gaveUp });
+    return fetching.catch((thrown) => {
+      // The hub may lay the pieces again.
+      if (thrown instanceof SluiceError && thrown.code !== 'BUNDLE_TOO_LARGE') this.#unfetched = thrown;
+      throw thrown;
     });
-    try {
-      await clock.sleep(FETCH_MS, AbortSignal.any([enough.signal, this.#stop.signal]));
-    } finally {
-      await watch.stop();
-    }
-    if (missing > 0)
-      throw new SluiceError(
-        'BUNDLE_MISSING',
-        `${missing} of ${ref.chunks} pieces of ${ref.digest.slice(0, 12)} did not come`,
-      );
-    return joinChunksAside(pieces, ref, maxBytes);
   }
 
   // ---- actual

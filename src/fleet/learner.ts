@@ -379,13 +379,13 @@ export class Learner implements Scorer {
     }
   }
 
-  /** The base again, without what was learned here: those labels stay out until a new base knows them. */
+  /** The base again, without what was learned here: those labels stay out until a new base knows them; before any base asked for meanwhile. */
   async #dropDelta(): Promise<void> {
     const { telemetry, task, onDropped } = this.#context;
     const base = { ...this.base, since: this.#live.position };
     telemetry.count('delta_dropped', { task: task.name }, 1, { model: this.name });
     await onDropped?.(base);
-    this.#changes.push({ base, resolve: () => undefined, reject: () => undefined });
+    this.#changes.unshift({ base, resolve: () => undefined, reject: () => undefined });
     this.#again = true;
   }
 

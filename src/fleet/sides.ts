@@ -4,7 +4,9 @@
  * test watches that what was learned here is not worse than the base without it.
  */
 import type { Engine, PairedLoss, Store } from '../contract.ts';
+import { asSluiceError } from '../errors.ts';
 import type { Task } from '../task/task.ts';
+import type { Telemetry } from '../telemetry.ts';
 import type { Base } from './base.ts';
 import { Beside, Losses } from './beside.ts';
 import type { Fold, Watch } from './fold.ts';
@@ -22,6 +24,7 @@ export interface SidesContext {
   readonly learning: 'online' | 'frozen';
   /** A fresh sequential test of the delta against its base; absent: the delta is never dropped. */
   readonly deltaTest?: () => DeltaTest;
+  readonly telemetry: Telemetry;
 }
 
 export class Sides {
@@ -72,8 +75,15 @@ export class Sides {
   /** The running model is another one, or was folded again: what stands beside begins again. */
   restart(): void {
     this.#losses = new Losses(this.#context.task.labels.length);
-    if (this.#companion) this.accompany(this.#companion.base);
-    this.#guard();
+    const { companion } = this;
+    try {
+      if (companion) this.accompany(companion);
+      this.#guard();
+    } catch (thrown) {
+      // What runs beside must not keep the model that gives verdicts from running.
+      this.close();
+      this.#context.telemetry.error(asSluiceError(thrown), { task: this.#context.task.name });
+    }
   }
 
   /** Follows the journal. True where the delta was found worse than its base. */

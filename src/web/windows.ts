@@ -37,13 +37,15 @@ export interface WindowExtras {
   readonly good?: number;
 }
 
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+
 export function windowOfGateway(
   told: ToldWindow,
   { unsettled, outbox, good }: WindowExtras = {},
 ): WindowInput {
   const { events, verdicts, learning, dead, latencyMs, model, quality, estimatedAccuracy } = told;
   const truths = good === undefined ? undefined : quality.total.confusion[good];
-  const confirmed = truths?.reduce((a, b) => a + b, 0) ?? 0;
+  const confirmed = sum(truths ?? []);
   return {
     from: Date.parse(told.from),
     to: Date.parse(told.to),
@@ -52,7 +54,8 @@ export function windowOfGateway(
     learning,
     dead,
     latencyMs,
-    labels: model.labels,
+    // A frozen model learns none of the labels that come; they teach at the hub.
+    labels: Math.max(model.labels, sum(quality.total.confusion.flat())),
     sufficient: model.sufficient,
     quality: quality.window,
     estimated: estimatedAccuracy,
@@ -82,7 +85,7 @@ export function windowOfFleet(
     latencyMs: hasLatency
       ? { p50: at('latencyMs.p50'), p95: at('latencyMs.p95'), p99: at('latencyMs.p99') }
       : null,
-    labels: at('model.labels'),
+    labels: Math.max(at('model.labels'), at('quality.total.tested')),
     sufficient: at('model.sufficient') > 0,
     quality: { tested: at('quality.window.tested'), accuracy: maybe('quality.window.accuracy') },
     estimated: maybe('estimatedAccuracy'),

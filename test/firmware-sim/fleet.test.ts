@@ -390,3 +390,57 @@ describe('the pace of the fleet', () => {
     await fleet.stop();
   });
 });
+
+describe('answers of several sites on one topic', () => {
+  it('count only where they are of the own site, or do not say', async () => {
+    const clock = new JumpingClock();
+    const wire = new FakeWire();
+    const queue: Message[] = [];
+    const own: Source = {
+      ...wire.answers,
+      async *read(signal): AsyncIterable<readonly Delivery[]> {
+        while (!signal.aborted) {
+          yield queue.splice(0).map((message) => ({ message, settle: () => {} }));
+          await clock.sleep(5, signal);
+        }
+      },
+    };
+    const feed = listFeed(['a: 1', 'a: 2', 'a: 3']);
+    const fleet = startFleet({
+      wire: {
+        ...{ headers: false, sink: wire.sink, answers: own },
+        topic: wire.topic,
+        address: wire.address,
+      },
+      streams: [{ task: 'spam', feed, rate: 1_000 }],
+      ...{ seed: 1, site: 'north', clock, telemetry: quiet },
+    });
+    await clock.advance(100);
+    const say = (payload: string, source: string | undefined) => {
+      const event = identify({ topic: 'inbox', payload: Buffer.from(payload) });
+      const data = { event, label: 'spam' };
+      const envelope = source ? { specversion: '1.0', source, data } : data;
+      const bytes = Buffer.from(JSON.stringify(envelope));
+      const message = { topic: 'spam/verdict', payload: bytes, headers: {}, source: 'x', key: null };
+      queue.push({ ...message, at: 0, position: '' });
+    };
+    say('a: 1', '/sluice/south/spam');
+    say('a: 1', '/sluice/north/spam');
+    say('a: 2', undefined);
+    say('a: 3', '/sluice/south/spam');
+    await clock.advance(100);
+    const [counts] = fleet.counts().tasks;
+    expect(counts).toMatchObject({
+      sent: 3,
+      verdicts: 2,
+      foreign: 0,
+      duplicates: 0,
+      outstanding: 1,
+      accuracy: 1,
+    });
+    expect(fleet.phases()).toMatchObject([
+      { task: 'spam', phases: [{ name: 'all', sent: 3, tested: 2, correct: 2 }] },
+    ]);
+    await fleet.stop();
+  });
+});

@@ -1,15 +1,20 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Followers, type FollowersOptions } from '../../firmware-sim/followers.ts';
 import { readScenario } from '../../firmware-sim/scenario/read.ts';
+import { Simulation } from '../../firmware-sim/scenario/run.ts';
+import { resultLines } from '../../firmware-sim/status.ts';
 import { contextOf, fineClock } from '../../firmware-sim/wire.ts';
 import type { Actual, Board, Desired } from '../../src/contract.ts';
 import { startBroker } from '../../src/io/broker.ts';
+import { kafka } from '../../src/io/kafka.ts';
 import { mqtt } from '../../src/io/mqtt.ts';
 import { encodeBundle } from '../../src/model/bundle.ts';
 import { bundleRef, chunksOf, decodeActual, encodeDesired } from '../../src/model/desired.ts';
-import { newKey } from '../../src/model/signing.ts';
+import { formatPublicKey, newKey } from '../../src/model/signing.ts';
 import { Telemetry } from '../../src/telemetry.ts';
 import { DAY, manifestOf, weightsOf } from '../model/bundles.ts';
+import { sharedKafka, whyNoKafka } from '../servers/kafka.ts';
 import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
 
 const telemetry = new Telemetry({ level: 'silent' });
@@ -18,6 +23,7 @@ afterEach(async () => {
   for (const end of ending.splice(0).reverse()) await end();
 });
 
+const noKafka = await whyNoKafka();
 const KEY = newKey('hub');
 const PLAN = { boot: '20ms', apply: { from: '0ms', to: '100ms' }, every: '10s', fetch: '5s' };
 
@@ -45,9 +51,12 @@ class Hub {
   readonly words: Actual[] = [];
   serial = 0;
 
-  constructor(board: Board) {
+  readonly task: string;
+
+  constructor(board: Board, task = 'machine') {
     this.board = board;
-    board.watch('+/models/machine/actual', (_name, payload) => {
+    this.task = task;
+    board.watch(`+/models/${task}/actual`, (_name, payload) => {
       const word = decodeActual(payload);
       this.words.push(word);
       this.actual.set(word.site, word);
@@ -57,7 +66,7 @@ class Hub {
   async offer(bytes: Uint8Array): Promise<string> {
     const { digest } = bundleRef(bytes, 1);
     for (const [n, piece] of chunksOf(bytes).entries())
-      await this.board.put(`default/models/machine/blob/${digest}/${n}`, piece);
+      await this.board.put(`default/models/${this.task}/blob/${digest}/${n}`, piece);
     return digest;
   }
 
@@ -65,10 +74,10 @@ class Hub {
     this.serial += 1;
     const ref = bytes ? bundleRef(bytes, 3) : { digest: null, version: null, size: null, chunks: null };
     const desired: Desired = {
-      ...{ group: 'default', task: 'machine', serial: this.serial, ...ref },
+      ...{ group: 'default', task: this.task, serial: this.serial, ...ref },
       ...{ candidate: null, compare: null, at: Date.now(), ...change },
     };
-    await this.board.put('default/models/machine/desired', encodeDesired(desired, key));
+    await this.board.put(`default/models/${this.task}/desired`, encodeDesired(desired, key));
   }
 
   running(digest: string): number {
@@ -278,4 +287,53 @@ describe('simulated gateways that follow models', () => {
     expect(mute.counts()).toMatchObject({ silent: 5, told: 5, updates: 0 });
     expect(hub.words.filter(({ site }) => site === 'still-00001')).toHaveLength(1);
   });
+});
+
+describe('a scenario of followers alone', () => {
+  it.skipIf(noKafka)(
+    'runs over Kafka too, and its result says who runs what',
+    { timeout: 60_000 },
+    async () => {
+      const brokers = await sharedKafka();
+      const task = `machine-${randomUUID().slice(0, 8)}`;
+      const options = kafka.sink!.options.parse({ brokers, createTopics: true });
+      const board = kafka.sink!.openBoard('hub', options, contextOf({ site: 'hub', telemetry }));
+      ending.push(() => board.close());
+      const hub = new Hub(board, task);
+      const text = JSON.stringify({
+        where: { type: 'kafka', brokers },
+        readings: { rate: 0 },
+        followers: {
+          ...PLAN,
+          count: 20,
+          task,
+          trust: [formatPublicKey(KEY.public)],
+          faults: { corrupt: 0.2 },
+        },
+      });
+      const simulation = new Simulation({ scenario: readScenario(text, 'f').scenario!, telemetry });
+      await simulation.start();
+      const bytes = bundleOf(3, { task }, 300_000);
+      const digest = await hub.offer(bytes);
+      await hub.desire(bytes);
+      const states = () => simulation.progress().followers!.states;
+      for (const end = Date.now() + 40_000; Date.now() < end; await fineClock.sleep(50))
+        if (
+          states().refused > 0 &&
+          states().run + states().refused === 20 &&
+          hub.running(digest) === states().run
+        )
+          break;
+      const result = await simulation.drain(100);
+      await simulation.stop();
+      expect(result).toMatchObject({ lost: 0, tasks: [], startedAt: null, drift: [] });
+      const { refused, run } = result.followers!.states;
+      expect(refused).toBeGreaterThan(0);
+      expect(result.followers).toMatchObject({
+        running: { [digest]: run, none: refused },
+        corruptInstalled: 0,
+      });
+      expect(resultLines(result).join('\n')).toContain(`${run} run ${digest.slice(0, 12)}`);
+    },
+  );
 });

@@ -123,6 +123,22 @@ describe('the power', () => {
   });
 });
 
+test('a candidate that is only less sure does not pass where labels are flipped at random, though its log-loss is lower', () => {
+  const flips = normals(3, 'flips');
+  const test = new PairedTest(OPTIONS);
+  // The old model is sure and right but for the flips; the candidate has learned that one label in five is wrong.
+  const loss = (p: number, right: boolean) => -Math.log(right ? p : 1 - p);
+  let [old, other] = [0, 0];
+  for (let i = 0; i < 4_000; i += 1) {
+    const right = flips() < 0.84; // four in five
+    const [sure, unsure] = [loss(0.97, right), loss(0.8, right)];
+    [old, other] = [old + sure, other + unsure];
+    test.add(`d${i % 20}`, sure, unsure);
+    expect(test.answer).not.toBe('better');
+  }
+  expect(other, 'the trap').toBeLessThan(old);
+});
+
 describe('single devices', () => {
   const honest = (test: PairedTest, normal: () => number, i: number, gain: number) => {
     const base = 1 + 0.2 * normal();

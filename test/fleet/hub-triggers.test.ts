@@ -35,7 +35,7 @@ describe('drift alarms of a fleet', () => {
 
   test('without labels they are recorded only, unless asked for; what concerns the plant never trains', () => {
     expect(
-      ['logLoss', 'margin', 'feature:x', 'missing:x', 'volume', 'latency', 'whatever'].map(familyOf),
+      ['margin', 'score', 'feature:x', 'missing:x', 'volume', 'latency', 'whatever'].map(familyOf),
     ).toEqual(['loss', 'confidence', 'features', 'operation', 'operation', 'operation', 'operation']);
     for (const [drift, stream, accepted] of [
       ['labels', 'feature:x', false],

@@ -61,6 +61,9 @@ interface Device {
   open: { rows: number; base: number; candidate: number };
   /** Differences of its last blocks, the newest last. */
   last: number[];
+  /** Probability that the old model withheld from its labels, and by how much less the candidate does; sums over rows. */
+  doubt: number;
+  surer: number;
 }
 
 /** Sums over closed blocks of the difference x, and over pairs of blocks of a device. */
@@ -126,6 +129,9 @@ export type PairedAnswer = 'better' | 'worse' | 'notWorse' | null;
 
 const clip = (loss: number) => Math.min(MAX_LOSS, Math.max(0, loss));
 const empty = () => ({ rows: 0, base: 0, candidate: 0 });
+const NOBODY = { rows: 0, base: 0, said: 0, doubt: 0, surer: 0 };
+/** What a log-loss says of the probability that was not given to the label, 0..1. */
+const doubtOf = (loss: number) => 1 - Math.exp(-Math.max(0, loss));
 
 export class PairedTest {
   readonly #options: PairedOptions;
@@ -148,16 +154,16 @@ export class PairedTest {
     this.#better = new Evidence(saved?.better);
     this.#worse = new Evidence(saved?.worse);
     this.#notWorse = new Evidence(saved?.notWorse);
-    this.#sums = { ...(saved?.sums ?? NO_SUMS) };
+    this.#sums = { ...NO_SUMS, ...saved?.sums };
     this.#counted = saved?.counted ?? 0;
     this.#offered = saved?.offered ?? 0;
     for (const [name, numbers] of saved?.devices ?? []) this.#restoreDevice(name, numbers);
   }
 
   #restoreDevice(name: string, numbers: readonly number[]): void {
-    const [rows, base, said, openRows, openBase, openCandidate, ...last] = numbers;
+    const [rows, base, said, openRows, openBase, openCandidate, doubt, surer, ...last] = numbers;
     const open = { rows: openRows, base: openBase, candidate: openCandidate };
-    const device = { rows, base, said, open, last };
+    const device = { rows, base, said, open, last, doubt, surer };
     this.#devices.set(name, device);
     if (openRows > 0) this.#open.add(device);
     this.#waiting += openRows;
@@ -176,13 +182,15 @@ export class PairedTest {
     known.open.rows += 1;
     known.open.base += clip(base);
     known.open.candidate += clip(candidate);
+    known.doubt += doubtOf(base);
+    known.surer += doubtOf(base) - doubtOf(candidate);
     if (known.open.rows >= BLOCK) this.#close(known);
     const most = Math.min(WAITING_ALL, Math.max(MAX_WAITING, WAITING_EACH * this.#devices.size));
     if (this.#waiting > most) this.#closeOldest();
   }
 
   #heard(name: string): Device {
-    const known = this.#devices.get(name) ?? { rows: 0, base: 0, said: 0, open: empty(), last: [] };
+    const known = this.#devices.get(name) ?? { ...NOBODY, open: empty(), last: [] };
     this.#devices.delete(name);
     this.#devices.set(name, known);
     if (this.#devices.size > MAX_DEVICES) {
@@ -276,24 +284,36 @@ export class PairedTest {
     const { alpha, margin, tolerance } = this.#options;
     const needed = this.#dependence * Math.log(1 / alpha);
     return {
-      better: this.#better.log >= needed && this.#stands(1, margin),
+      better: this.#better.log >= needed && this.#isSurer(0) && this.#stands(1, margin),
       worse: this.#worse.log >= needed && this.#stands(-1, 0),
-      notWorse: this.#notWorse.log >= needed && this.#stands(1, Math.max(margin, tolerance)),
+      notWorse:
+        this.#notWorse.log >= needed &&
+        this.#isSurer(tolerance) &&
+        this.#stands(1, Math.max(margin, tolerance)),
     };
   }
 
   /**
-   * Whether the devices, without the tenth that speaks most for it and the tenth that speaks most against it, do not
-   * speak against it by more than a part of the loss.
+   * Where labels are wrong at random, a model that has learned the same wrong labels is less sure and so loses less
+   * log-loss by every wrong one, without knowing anything better. The probability withheld from the labels does not
+   * fall for that: chance flips only scale its differences (Ghosh, Kumar & Sastry 2017).
    */
+  #isSurer(slack: number): boolean {
+    return this.#others().reduce((sum, { doubt, surer }) => sum + surer + slack * doubt, 0) >= 0;
+  }
+
+  /** Whether these devices do not speak against it by more than a part of the loss. */
   #stands(direction: 1 | -1, slack: number): boolean {
+    return this.#others().reduce((total, { said, base }) => total + direction * said + slack * base, 0) >= 0;
+  }
+
+  /** The devices without the tenth that speaks most for the candidate and the tenth that speaks most against it. */
+  #others(): readonly Device[] {
     const devices = [...this.#devices.values()].filter((device) => device.base > 0 || device.said !== 0);
-    if (devices.length < MIN_DEVICES) return true;
+    if (devices.length < MIN_DEVICES) return devices;
     const tenth = Math.ceil(devices.length / 10);
     const mean = ({ said, rows }: Device) => said / rows;
-    const others = devices.sort((a, b) => mean(a) - mean(b)).slice(tenth, -tenth);
-    const sum = others.reduce((total, { said, base }) => total + direction * said + slack * base, 0);
-    return sum >= 0;
+    return devices.sort((a, b) => mean(a) - mean(b)).slice(tenth, -tenth);
   }
 
   get figures(): PairedFigures {
@@ -325,9 +345,9 @@ export class PairedTest {
       sums: { ...this.#sums },
       counted: this.#counted,
       offered: this.#offered,
-      devices: [...this.#devices].map(([name, { rows, base, said, open, last }]) => [
+      devices: [...this.#devices].map(([name, { rows, base, said, open, last, doubt, surer }]) => [
         name,
-        [rows, base, said, open.rows, open.base, open.candidate, ...last],
+        [rows, base, said, open.rows, open.base, open.candidate, doubt, surer, ...last],
       ]),
     };
   }
