@@ -2,6 +2,7 @@
 import type { BenchCase } from '../case.ts';
 import { driftCases } from './drift.ts';
 import { flowCases } from './flow.ts';
+import { loopCases } from './loop.ts';
 import { microCases } from './micro.ts';
 
-export const cases: readonly BenchCase[] = [...microCases, ...driftCases, ...flowCases];
+export const cases: readonly BenchCase[] = [...microCases, ...driftCases, ...loopCases, ...flowCases];

@@ -12,7 +12,7 @@ const AGAIN_MS = 1_000;
 /** What a transport brings. */
 export interface BoardParts {
   readonly sink: Sink;
-  /** Called before a value is put; creates what the broker lacks. */
+  /** Called before a value is put or names are watched (then with a pattern); creates what the broker lacks. */
   prepare?(name: string): Promise<void>;
   /** Where the value of a name lies. */
   place(name: string): Pick<Outgoing, 'topic' | 'key'>;
@@ -45,7 +45,7 @@ export class TransportBoard implements Board {
   watch(pattern: string, seen: Seen): { stop(): Promise<void> } {
     const { source, ended } = this.#parts.open(pattern);
     const stopping = new AbortController();
-    const reading = this.#read(source, matcher(pattern), seen, stopping.signal);
+    const reading = this.#read(source, pattern, seen, stopping.signal);
     const watch = {
       source,
       stop: async () => {
@@ -75,10 +75,14 @@ export class TransportBoard implements Board {
 
   async #read(
     source: Source,
-    matches: (name: string) => boolean,
+    pattern: string,
     seen: Seen,
     signal: AbortSignal,
   ): Promise<void> {
+    const matches = matcher(pattern);
+    // Who watches a board that nobody has put anything on waits for values, not for the board. Where it may not be made,
+    // reading says what is missing.
+    await this.#parts.prepare?.(pattern).catch(() => undefined);
     while (!signal.aborted) {
       try {
         for await (const deliveries of source.read(signal)) this.#take(deliveries, matches, seen);

@@ -108,6 +108,7 @@ export class Flood {
     // In the order in which they were sent, each device's events saw the models in the order of the documents.
     for (const seen of byDevice.values()) {
       const wanted = ['blank', ...documents];
+      if (process.env.DBG && JSON.stringify(wanted) !== JSON.stringify(seen)) { let last='',prev=null as any; for (const id of this.#payloads.keys()) { const v=this.verdicts.get(id)!; if(!id.includes('press-3/')) continue; const m=v.model.slice(0,6); if(m!==last) console.log(id,m,v.receivedAt,v.tookMs,'prev',prev?.event,prev?.receivedAt,prev?.tookMs); last=m;prev=v; } }
       expect(wanted.slice(wanted.indexOf(seen[0])), 'models in the order of their documents').toEqual(seen);
     }
   }

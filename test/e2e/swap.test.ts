@@ -56,7 +56,7 @@ async function swapUnderLoad(
     await deploy(first);
     for (let version = 2; version <= SWAPS; version++)
       // One of them is of several pieces.
-      await deploy(await hub.make({ version, rows: version === 2 ? 15_000 : 300 }));
+      await deploy(await hub.make({ version, rows: version === 2 ? 30_000 : 300 }));
     await deploy(first); // a rollback: a new serial, an older digest
     await flood.stop(log);
     flood.expectOneModelEach(documents);
