@@ -68,15 +68,16 @@ export class Fold {
    */
   static restore(task: Task, base: Base, engine: Engine, learns: boolean, snapshot: Snapshot): Fold | null {
     const meta = JSON.parse(Buffer.from(snapshot.parts.meta).toString('utf8')) as Meta;
-    const blank = base.digest === null;
-    if ((meta.base ?? (blank ? base.name : '')) !== base.name || (meta.since ?? 0) !== base.since)
-      return null;
     if (meta.features !== task.features) {
       throw new SluiceError(
         'MODEL_MISMATCH',
         `the saved model was learned on features and labels ${meta.features}, the task now has ${task.features}; it starts anew`,
       );
     }
+    // A blank model is what its journal made it, whatever its options were called then.
+    const same =
+      base.digest === null ? (meta.base ?? 'blank-').startsWith('blank-') : meta.base === base.name;
+    if (!same || (meta.since ?? 0) !== base.since) return null;
     const quality = QualityWindow.restore(task.labels, meta.quality);
     const model = task.loadModel(engine, snapshot.parts.model, base.kind ?? undefined);
     return new Fold(task, base, learns, model, [...meta.counts], quality, snapshot.journal);

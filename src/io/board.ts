@@ -82,7 +82,10 @@ export class TransportBoard implements Board {
     const matches = matcher(pattern);
     // Who watches a board that nobody has put anything on waits for values, not for the board. Where it may not be made,
     // reading says what is missing.
-    await this.#parts.prepare?.(pattern).catch(() => undefined);
+    const stopped = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await Promise.race([this.#parts.prepare?.(pattern).catch(() => undefined), stopped]);
     while (!signal.aborted) {
       try {
         for await (const deliveries of source.read(signal)) this.#take(deliveries, matches, seen);

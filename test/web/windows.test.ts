@@ -30,7 +30,7 @@ const common = {
   learning: 10,
   dead: 2,
   latencyMs: { p50: 1, p95: 2, p99: 3 },
-  labels: 50,
+  labels: 175,
   sufficient: true,
   quality: { tested: 8, accuracy: 0.75 },
   estimated: 0.9,

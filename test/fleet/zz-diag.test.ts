@@ -1,0 +1,229 @@
+/**
+ * Whatever comes at once, the running model is byte for byte its base with the effective labels behind `since` learned
+ * on it in journal order: installs, rollbacks and dropped deltas between labels, corrections and withdrawals, with
+ * commits that fail, slow models, kills, and a companion beside.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import fc from 'fast-check';
+import { afterEach, expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import type { Engine, Model, Store } from '../../src/contract.ts';
+import { type Base, blankBase } from '../../src/fleet/base.ts';
+import { Labels } from '../../src/fleet/labels.ts';
+import { Learner } from '../../src/fleet/learner.ts';
+import { openStore, storeOptions } from '../../src/state.ts';
+import { Lmdb } from '../../src/state/database.ts';
+import { RowArena } from '../../src/features/rows.ts';
+import { Telemetry } from '../../src/telemetry.ts';
+import { bitsOf, engine, eventOf, task } from './kit.ts';
+
+const write = Lmdb.prototype.write;
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  Lmdb.prototype.write = write;
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => eventOf(from + i));
+const flip = (label: string) => (label === 'ok' ? 'fault' : 'ok');
+
+/** Bases that know something else each. */
+const weights = Promise.all([0, 1, 2].map((n) => bitsOf(range(1_000 * (n + 1), 1_000 * (n + 1) + 10 * (n + 1)))));
+async function baseOf(n: number, since: number): Promise<Base> {
+  const digest = String(n).repeat(64);
+  return { digest, name: digest, version: n, weights: (await weights)[n], kind: 'linear', since, counts: [9, 9] };
+}
+
+/** Models whose calls come back late, in the order in which they were made. */
+function slowEngine(delay: () => number): Engine {
+  const slow = (model: Model): Model =>
+    new Proxy(model, {
+      get(target, name) {
+        const value = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        if (name !== 'learn' && name !== 'step' && name !== 'save') return value.bind(target);
+        return async (...given: unknown[]) => {
+          const result = value.apply(target, given);
+          result.catch(() => undefined);
+          const ms = delay();
+          if (ms > 0) await systemClock.sleep(ms);
+          return result;
+        };
+      },
+    });
+  return {
+    backend: engine.backend,
+    backends: engine.backends,
+    create: (...given) => slow(engine.create(...given)),
+    load: (bytes) => slow(engine.load(bytes)),
+  };
+}
+
+interface Site {
+  readonly folder: string;
+  store: Store;
+  learner: Learner;
+  labels: Labels;
+  /** What a restart begins from: written before the model runs. */
+  recorded: Base;
+  kill(clean: boolean): Promise<void>;
+}
+
+const telemetry = new Telemetry({ level: 'silent' });
+const bury = async () => undefined;
+const { path: _, ...limits } = storeOptions.parse({});
+
+async function openSite(delay: () => number = () => 0): Promise<Site> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'sluice-swap-'));
+  const slow = slowEngine(delay);
+  const parts = async (base: Base) => {
+    const store = await openStore({ path: path.join(folder, 'state'), limits, clock: systemClock, telemetry });
+    const learner = await Learner.open({
+      ...{ task, engine: slow, store, clock: systemClock, telemetry, base },
+      ...{ learning: 'online', minLabels: 20, minPerLabel: 5 },
+    });
+    return { store, learner, labels: new Labels({ task, store, learner, bury, clock: systemClock, telemetry }) };
+  };
+  const recorded = blankBase(task);
+  const site: Site = {
+    folder,
+    recorded,
+    ...(await parts(recorded)),
+    async kill(clean) {
+      await site.labels.stop();
+      if (clean) await site.learner.close();
+      await site.store.close();
+      Object.assign(site, await parts(site.recorded));
+    },
+  };
+  closing.push(async () => {
+    await site.labels.stop();
+    await site.learner.close();
+    await site.store.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  return site;
+}
+
+async function join({ store, learner }: Site, some: ReturnType<typeof range>): Promise<void> {
+  const arena = new RowArena(task.shape.dims, task.shape.denseDims);
+  for (const { event } of some) task.fill(event, arena);
+  const { probabilities, model } = learner.score(arena.view());
+  const scores = await probabilities;
+  const predicted = Int32Array.from(some, (_one, i) => (scores[i * 2 + 1] > 0.5 ? 1 : 0));
+  const [rows, events] = [arena.view(), some.map(({ event }) => event)];
+  await store.join.put({ task: task.name, features: task.features, model, rows, events, scores, classes: 2, predicted });
+}
+
+const give = ({ labels }: Site, pairs: readonly (readonly [number, string | null])[]) =>
+  labels.give(
+    pairs.map(([n, label]) => ({
+      ...{ target: { kind: 'name', name: `t/0/${n}` } as const, label, origin: 'test', weight: 1, at: 1 },
+    })),
+  );
+
+/** A model folded from nothing but the base's weights and the journal. */
+async function folded({ store }: Site, base: Base): Promise<Buffer> {
+  const model = base.weights ? task.loadModel(engine, base.weights, 'linear') : task.newModel(engine);
+  for (const { label, weight, joined } of store.journal.read(task.name, base.since, 100_000).entries)
+    await model.learn(joined.rows, Int32Array.of(label), Float32Array.of(weight));
+  const bytes = Buffer.from(await model.save());
+  model.close();
+  return bytes;
+}
+
+/** A swap that never ends is as wrong as one to other bits. */
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  const late = systemClock.sleep(8_000).then(() => Promise.reject(new Error('it stands still')));
+  return Promise.race([work, late]);
+}
+
+async function isTheFold(site: Site): Promise<void> {
+  await inTime(site.learner.settled());
+  const { learner, store } = site;
+  const effective = store.journal.read(task.name, learner.base.since, 100_000).entries;
+  expect(learner.labels).toBe(effective.length);
+  expect(Buffer.from(await learner.save()).equals(await folded(site, learner.base)), 'the same bits').toBe(true);
+}
+
+const lastSeq = ({ store }: Site) => {
+  const { entries } = store.journal.tail(task.name, 0, 100_000);
+  return entries.at(-1)?.seq ?? 0;
+};
+
+function failNextWrite(): void {
+  Lmdb.prototype.write = function (ops) {
+    Lmdb.prototype.write = write;
+    const tooLong = { table: this.tables.meta, key: Buffer.alloc(5_000), value: Buffer.alloc(1) };
+    return write.call(this, [...ops, tooLong]);
+  };
+}
+
+const EVENTS = 60;
+const event = fc.nat(EVENTS - 1);
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('label' as const), events: fc.array(event, { minLength: 1, maxLength: 6 }) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('flip' as const), events: fc.array(event, { minLength: 1, maxLength: 3 }) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('withdraw' as const), events: fc.array(event, { minLength: 1, maxLength: 2 }) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('install' as const), n: fc.nat(2), part: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('drop' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('accompany' as const), n: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('fail' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('kill' as const), clean: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('rest' as const), ms: fc.nat(8) }) },
+);
+
+test('is the fold of its base and the labels behind it, whatever comes at once', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 25 }), fc.nat(4), async (steps, slow) => {
+      let turn = 0;
+      closing.length = 0;
+      const site = await openSite(() => (slow > 0 && turn++ % 3 === 0 ? slow : 0));
+      await join(site, range(0, EVENTS));
+      const given = new Map<number, string>();
+      const under = new Set<Promise<unknown>>();
+      const aside = (work: Promise<unknown>) => {
+        const done: Promise<unknown> = work.catch(() => undefined).finally(() => under.delete(done));
+        under.add(done);
+      };
+      for (const each of steps) {
+        if (each.do === 'label' || each.do === 'flip') {
+          const pairs = each.events.map((n) => {
+            const label = each.do === 'flip' ? flip(given.get(n) ?? 'ok') : (given.get(n) ?? eventOf(n).label);
+            given.set(n, label);
+            return [n, label] as const;
+          });
+          aside(give(site, pairs));
+        } else if (each.do === 'withdraw') aside(give(site, each.events.map((n) => [n, null] as const)));
+        else if (each.do === 'install') {
+          site.recorded = await baseOf(each.n, Math.floor(lastSeq(site) * each.part));
+          aside(site.learner.install(site.recorded));
+        } else if (each.do === 'drop') {
+          site.recorded = { ...site.recorded, since: lastSeq(site) };
+          aside(site.learner.install(site.recorded));
+        } else if (each.do === 'accompany') site.learner.accompany(each.n === 3 ? null : await baseOf(each.n, 0));
+        else if (each.do === 'fail') failNextWrite();
+        else if (each.do === 'rest') await systemClock.sleep(each.ms);
+        else {
+          await Promise.all(under);
+          console.log('before kill', site.learner.base.name.slice(0,4), site.learner.labels, JSON.stringify(site.store.journal.tail(task.name,0,1000).entries.map(e=>[e.seq,e.event,e.label,e.supersedes])), Buffer.from(await site.learner.save()).equals(await folded(site, site.learner.base)));
+          await site.kill(each.clean);
+          const sn = site.store.snapshots.newest(task.name);
+          console.log('after', site.learner.base.name.slice(0,4), site.learner.labels, sn?.journal, sn?.labels, sn && Buffer.from(sn.parts.meta).toString(), JSON.stringify(site.store.journal.read(task.name,0,1000).entries.map(e=>[e.seq,e.event,e.label,e.supersedes])));
+          await isTheFold(site);
+        }
+      }
+      Lmdb.prototype.write = write;
+      await inTime(Promise.all(under));
+      await isTheFold(site);
+      expect(site.learner.base).toEqual(site.recorded);
+      // What is on disk leads to the same model.
+      await site.kill(false);
+      await isTheFold(site);
+      await closing.pop()!();
+    }),
+    { seed: -537708905, path: '1', numRuns: 1, endOnFailure: true, interruptAfterTimeLimit: 500_000 },
+  );
+}, 600_000);
