@@ -46,6 +46,8 @@ const RETRY_MS = 1_000;
 const POOL_LIMITS = { bytes: 4 * 1024 ** 3, age: 90 * 86_400_000 };
 /** Retired and rejected models of a task that stay in the registry. */
 const KEPT_MODELS = 20;
+/** Bytes of a state that are looked at. */
+const MAX_STATE = 1_024;
 const HEARD = ['rows', 'metrics', 'drift'] as const;
 type Heard = (typeof HEARD)[number];
 
@@ -242,9 +244,7 @@ export class HubProcess {
     }
     for (const [sink, board] of this.#boards)
       if (this.#config.sinks[sink].type === 'mqtt')
-        board.watch('+/state', (name, payload) =>
-          this.hub.presence(name.split('/')[0], Buffer.from(payload).includes('online')),
-        );
+        board.watch('+/state', (name, payload) => this.hub.presence(name.split('/')[0], saysOnline(payload)));
     await this.#pool.filled();
     this.#background.every(TICK_MS, () => this.hub.tick());
     this.#background.every(TICK_MS, () => this.#gauges());
@@ -342,4 +342,10 @@ export class HubProcess {
       }
     }
   }
+}
+
+/** What the state topic of a gateway says: ours is JSON; a plain `online` is understood too. */
+function saysOnline(payload: Uint8Array): boolean {
+  const text = Buffer.from(payload.subarray(0, MAX_STATE)).toString('utf8');
+  return text === 'online' || /"state"\s*:\s*"online"/.test(text);
 }

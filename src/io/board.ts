@@ -73,12 +73,7 @@ export class TransportBoard implements Board {
     await this.#parts.sink.close();
   }
 
-  async #read(
-    source: Source,
-    pattern: string,
-    seen: Seen,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #read(source: Source, pattern: string, seen: Seen, signal: AbortSignal): Promise<void> {
     const matches = matcher(pattern);
     // Who watches a board that nobody has put anything on waits for values, not for the board. Where it may not be made,
     // reading says what is missing.

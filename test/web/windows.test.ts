@@ -57,6 +57,7 @@ it('a window of the fleet is the same by its numbers, and what it does not tell 
     'latencyMs.p95': 2,
     'latencyMs.p99': 3,
     'model.labels': 50,
+    'quality.total.tested': 175,
     'model.sufficient': 1,
     'quality.window.tested': 8,
     'quality.window.accuracy': 0.75,
