@@ -4,6 +4,7 @@
  */
 import type { Config } from '../config.ts';
 import type { Alarm, Clock } from '../contract.ts';
+import type { PairedFigures } from '../fleet/hub/paired.ts';
 import type { RolloutStatus } from '../fleet/hub/status.ts';
 import type { MetricsWindow } from '../flow/windows.ts';
 import type { DashboardActions } from '../web/dashboard.ts';
@@ -31,6 +32,10 @@ const FINE_MS = 5_000;
 const DAY = { ms: 60_000, points: 1_440 };
 const AUDITED = 100;
 const SEEN_A_SECOND = 2;
+/** Silent gateways that a roll-out names. */
+const NAMED = 5;
+/** The audit log is read again after so long. */
+const AUDIT_MS = 3_000;
 
 export class Dashboard {
   readonly state: DashboardState;
@@ -40,6 +45,7 @@ export class Dashboard {
   /** By task: verdicts told since. */
   readonly #seen = new Map<string, { readonly at: number; readonly told: number }>();
   #audit: Awaited<ReturnType<HubProcess['registry']['audited']>> = [];
+  #auditedAt = Number.NEGATIVE_INFINITY;
 
   constructor(running: Running) {
     this.#running = running;
@@ -90,6 +96,7 @@ export class Dashboard {
 
   #window(task: string, window: MetricsWindow): void {
     const status = this.#running.gateway()?.status();
+    if (this.#running.clock.now() - this.#auditedAt >= AUDIT_MS) this.#audited(this.#running.hub(), AUDITED);
     const { labels, event, positive } = this.#running.config().tasks[task];
     const good =
       event === 'email' && labels.length === 2 ? labels.findIndex((l) => l !== (positive ?? labels[1])) : -1;
@@ -171,7 +178,9 @@ export class Dashboard {
         .filter(({ actual }) => actual[manifest.task]?.digest === digest)
         .map(({ site }) => site);
       const waiting = tasks.some(({ pendingApproval }) => pendingApproval === digest);
-      return modelView(registered, { runsOn, of: sites.length, waiting });
+      const rollout = tasks.find((task) => task.rollout?.candidate.digest === digest)?.rollout;
+      const compared = rollout?.gate ? comparedOf(rollout.gate) : null;
+      return modelView(registered, { runsOn, of: sites.length, waiting, compared });
     });
   }
 
@@ -201,8 +210,9 @@ export class Dashboard {
     );
   }
 
-  /** The log lies on disk: what was read last is shown, and read again beside. */
+  /** The log lies on disk: what was read last is shown, and read again beside, also while nobody looks. */
   #audited(hub: HubProcess | null, limit: number) {
+    this.#auditedAt = this.#running.clock.now();
     void hub?.registry.audited(AUDITED).then(
       (entries) => {
         this.#audit = entries;
@@ -261,14 +271,19 @@ export class Dashboard {
   }
 }
 
+const comparedOf = ({ rows, baseLoss, difference }: PairedFigures): ModelView['compared'] =>
+  rows > 0 ? { rows, before: baseLoss, after: baseLoss - difference } : null;
+
 function rolloutView(task: string, rollout: RolloutStatus, paused: boolean): RolloutView {
   const { candidate, step, since, deadline, figures, progress, sites, waits } = rollout;
-  const mode = step === 'shadow' || step === 'canary' ? step : 'live';
-  const where = progress && progress.waiting.length > 0 ? `; waiting for ${progress.waiting.join(', ')}` : '';
+  const mode = step === 'fleet' || step === 'due' ? 'live' : step;
+  const silent = progress?.waiting.slice(0, NAMED) ?? [];
+  const more = (progress?.waiting.length ?? 0) - silent.length;
+  const where = silent.length > 0 ? `silent: ${silent.join(', ')}${more > 0 ? ` and ${more} more` : ''}` : '';
   return {
     ...{ task, digest: candidate.digest, version: candidate.version, mode, since, deadline, sites, paused },
     tested: figures?.rows ?? 0,
     needed: null,
-    text: `${step}: ${waits === '' ? 'under way' : waits}${where}`,
+    text: [waits, where].filter((words) => words !== '').join('; '),
   };
 }

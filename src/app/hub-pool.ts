@@ -88,10 +88,13 @@ export class PooledRows implements HubPool {
       places.map((place) => set.at[place]),
       { seed },
     );
-    return pickSet(
-      set,
-      kept.map((i) => places[i]),
-    );
+    // A copy of all would double what a large training holds in memory.
+    return kept.length === set.rows.count
+      ? set
+      : pickSet(
+          set,
+          kept.map((i) => places[i]),
+        );
   }
 
   #trustOf(task: string): TrustState {

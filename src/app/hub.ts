@@ -42,6 +42,9 @@ import { Word } from './word.ts';
 const TICK_MS = 1_000;
 const SWEEP_MS = 60_000;
 const RETRY_MS = 1_000;
+/** How often the hub looks whether its words lie on the broker, and how long it waits for one. */
+const ASSURE_MS = 30_000;
+const LOOK_MS = 5_000;
 /** Labelled rows are kept so long, in so much space. */
 const POOL_LIMITS = { bytes: 4 * 1024 ** 3, age: 90 * 86_400_000 };
 /** Retired and rejected models of a task that stay in the registry. */
@@ -77,6 +80,7 @@ export class HubProcess {
   readonly #key: PrivateKey;
   readonly #tasks = new Map<string, Task>();
   readonly #boards = new Map<string, Board>();
+  readonly #words = new Map<string, Word>();
   readonly #sources: Source[] = [];
   readonly #reading = new AbortController();
   readonly #background: Background;
@@ -176,9 +180,8 @@ export class HubProcess {
     const { registry } = this;
     const names = Object.keys(this.#config.tasks);
     for (const name of names) this.#tasks.set(name, openTask(taskSpec(this.#config, name)));
-    const words = new Map(
-      names.map((name) => [name, new Word(name, this.#board(this.#sinkOf(name)), registry, key)]),
-    );
+    for (const name of names)
+      this.#words.set(name, new Word(name, this.#board(this.#sinkOf(name)), registry, key));
     const signer = formatPublicKey(key.public);
     return new Hub({
       group: this.#config.group,
@@ -195,7 +198,7 @@ export class HubProcess {
           load: (name) => this.#pool.readState(name),
           save: (name, text) => this.#pool.saveState(name, text),
         },
-        announce: (desired) => words.get(desired.task)!.say(desired),
+        announce: (desired) => this.#words.get(desired.task)!.say(desired),
         sealing: { seal: (manifest, weights) => ({ bytes: encodeBundle(manifest, weights, key), signer }) },
       },
     });
@@ -252,6 +255,26 @@ export class HubProcess {
       await this.#pool.sweep();
       for (const name of this.#tasks.keys()) await this.#prune(name);
     });
+    this.#background.every(ASSURE_MS, () => this.#assureWords());
+  }
+
+  /**
+   * A broker that keeps nothing over a restart (mosquitto by default) has lost what a gateway must find when it comes
+   * back. So the hub looks whether its words lie there, and says those again that do not. Kafka keeps.
+   */
+  async #assureWords(): Promise<void> {
+    const { clock } = this.#context;
+    for (const word of this.hub.words()) {
+      const sink = this.#sinkOf(word.task);
+      const board = this.#board(sink);
+      if (this.#config.sinks[sink].type !== 'mqtt' || !board.health().ok) continue;
+      const seen = new AbortController();
+      const looking = board.watch(`${word.group}/models/${word.task}/desired`, () => seen.abort());
+      await clock.sleep(LOOK_MS, AbortSignal.any([seen.signal, this.#background.signal]));
+      const isLost = !seen.signal.aborted && !this.#background.signal.aborted && board.health().ok;
+      await looking.stop();
+      if (isLost) await this.#words.get(word.task)!.repeat(word);
+    }
   }
 
   /** A registry that was restored from a backup may lie behind what it had said: gateways would take that for a replay. */

@@ -18,6 +18,9 @@ export class Word {
   readonly #laid: Map<string, number>;
   /** Laid by this process: a broker may have lost the others. */
   readonly #sure = new Set<string>();
+  /** Of the newest word that was to be said. */
+  #serial = 0;
+  #turn: Promise<void> = Promise.resolve();
 
   /** One task's. */
   constructor(task: string, board: Board, registry: Pick<HubRegistry, 'get' | 'list'>, key: PrivateKey) {
@@ -28,9 +31,30 @@ export class Word {
     this.#laid = new Map(known.map(({ digest, size }) => [digest, chunkCount(size)]));
   }
 
-  /** Resolves when the broker has all of it. Again is no error. */
-  async say(desired: Desired): Promise<void> {
-    const { group, task, digest, candidate, compare } = desired;
+  /** Resolves when the broker has all of it. Again is no error; one that a later word has replaced is passed over. */
+  say(desired: Desired): Promise<void> {
+    return this.#inTurn(() => this.#say(desired));
+  }
+
+  /** Says it once more, with all pieces: a broker that keeps nothing over a restart has lost them. */
+  repeat(desired: Desired): Promise<void> {
+    return this.#inTurn(() => {
+      this.#sure.clear();
+      return this.#say(desired);
+    });
+  }
+
+  /** One at a time, or an older word could come to lie over a newer one. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async #say(desired: Desired): Promise<void> {
+    const { group, task, serial, digest, candidate, compare } = desired;
+    if (serial < this.#serial) return;
+    this.#serial = serial;
     const place = `${group}/models/${task}`;
     const named = [digest, candidate?.digest, compare?.digest].filter((each) => typeof each === 'string');
     for (const each of named) await this.#lay(place, each);

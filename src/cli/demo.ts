@@ -9,7 +9,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { FleetSummary } from '../../firmware-sim/fleet.ts';
 import { App } from '../app/app.ts';
 import { systemClock } from '../clock.ts';
@@ -22,7 +22,7 @@ import { formatPublicKey, newKey, writePrivateKey } from '../model/signing.ts';
 import { Telemetry } from '../telemetry.ts';
 import { duration } from '../units.ts';
 import { DEMO_SITES, demoConfig } from './demo/config.ts';
-import { type LoopMoment, lineOf } from './demo/loop.ts';
+import { type LoopMoment, Teller } from './demo/loop.ts';
 import { Plant, plantLabels } from './demo/plant.ts';
 import { Screen } from './demo/screen.ts';
 import { untilSignal } from './run.ts';
@@ -72,8 +72,12 @@ export const define: DefineVerb = (command, terminal) => {
       collectPath,
       [],
     )
-    .option('--drift-at <duration>', 'when the machines begin to change; 0 for never', time, 75_000)
-    .option('--listen <host:port>', `status page (default: 127.0.0.1:${DEFAULT_PORT}, or a free port)`)
+    .addOption(
+      new Option('--drift-at <duration>', 'when the machines begin to change; 0 for never')
+        .argParser(time)
+        .default(75_000, '75s'),
+    )
+    .option('--listen <host:port>', `dashboard (default: 127.0.0.1:${DEFAULT_PORT}, or a free port)`)
     .option('--backend <name>', 'auto, cpu or cuda', 'auto')
     .action((options: DemoOptions) => demo(options, terminal));
 };
@@ -107,7 +111,8 @@ async function demo(options: DemoOptions, terminal: Terminal): Promise<void> {
   ]);
   const started = performance.now();
   const moments: LoopMoment[] = [];
-  first.hub?.onEvent((event) => tell(event, moments, plant, screen));
+  const teller = new Teller();
+  first.hub?.onEvent((event) => tell(event, teller, moments, plant, screen));
   const ended = await untilDone(options, stopped, plant, screen);
   screen.note(
     ended === 'time' ? 'time is up, finishing what is under way' : 'stopping, finishing what is under way',
@@ -152,10 +157,17 @@ async function startGateways(
   return { apps, token };
 }
 
-function tell(event: HubEvent, moments: LoopMoment[], plant: Plant, screen: Screen): void {
-  const text = lineOf(event);
+function tell(
+  event: HubEvent,
+  teller: Teller,
+  moments: LoopMoment[],
+  plant: Plant,
+  screen: Screen,
+): void {
+  const { seconds, tasks } = plant.counts();
+  const text = teller.line(event, tasks.find(({ task }) => task === event.task)?.recentAccuracy ?? null);
   if (text === null) return;
-  const second = Math.round(plant.counts().seconds * 10) / 10;
+  const second = Math.round(seconds * 10) / 10;
   moments.push({ second, task: event.task, what: event.kind, text: text.replace(/\s+/g, ' ') });
   screen.note(text);
 }

@@ -104,6 +104,11 @@ function readGiven(given: string, name: string | undefined): PublicKey[] {
   if (given.startsWith('ed25519:')) return [named(parsePublicKey(given), name)];
   if (existsSync(given) && readFileSync(given).subarray(0, 200).includes('PRIVATE KEY'))
     return [named(readPrivateKey(given).public, name)];
+  if (!existsSync(given))
+    throw new SluiceError(
+      'INPUT_NOT_FOUND',
+      `${given}: neither a public key (ed25519:…) nor a file that holds one`,
+    );
   const keys = readTrust(given);
   if (keys.length === 0) throw new SluiceError('KEY_INVALID', `${given} holds no key`);
   if (name !== undefined && keys.length > 1)

@@ -60,16 +60,15 @@ export class Beside {
     return this.#fold.base;
   }
 
-  get position(): number {
-    return this.#fold.position;
+  /** Up to here its losses are known. */
+  get through(): number {
+    return this.#fold.learned;
   }
 
-  /** Takes what the journal has and it has not. Rejects where the journal cannot be read or the model refuses. */
-  async catchUp(): Promise<void> {
-    for (;;) {
-      const watched = this.#fold.position >= this.#from;
-      if (!(await this.#fold.advance(this.#store, watched ? this.losses.note : null)).grew) return;
-    }
+  /** Takes some of what the journal has and it has not; false at its end. Rejects where the journal cannot be read or the model refuses. */
+  async catchUp(): Promise<boolean> {
+    const watched = this.#fold.position >= this.#from;
+    return (await this.#fold.advance(this.#store, watched ? this.losses.note : null)).grew;
   }
 
   close(): void {

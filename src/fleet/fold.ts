@@ -3,15 +3,18 @@
  * all of it is the fold of the effective entries behind `base.since`. Two folds of the same journal on the same base
  * to the same position are the same bits, whatever snapshots and batches lay between.
  */
-import type { Engine, JournalEntry, Model, Snapshot, Store } from '../contract.ts';
+import type { Clock, Engine, JournalEntry, Model, Rows, Snapshot, Store } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { concat } from '../features/rows.ts';
-import { QualityWindow } from '../task/metrics.ts';
+import { Quality, QualityWindow } from '../task/metrics.ts';
+import type { QualityState } from '../task/quality.ts';
 import type { Task } from '../task/task.ts';
 import type { Base } from './base.ts';
 
 /** Entries learned in one native call. */
 const LEARN_AT_ONCE = 256;
+/** Calls after which a fold that is being caught up with takes one. */
+const LEAD_EVERY = 4;
 
 /** Told the probabilities (row-major) that the model gave to each entry right before it learned that entry. */
 export type Watch = (entries: readonly JournalEntry[], scores: Float32Array) => void;
@@ -23,6 +26,7 @@ interface Meta {
   readonly since?: number;
   readonly counts: number[];
   readonly quality: string;
+  readonly carried?: QualityState;
 }
 
 export class Fold {
@@ -31,8 +35,15 @@ export class Fold {
   readonly counts: number[];
   readonly base: Base;
   #quality: QualityWindow;
+  /** Of `quality` what is not of entries behind `base.since`: what models on other bases were tested on. */
+  #carried: Quality | null = null;
+  /** Scores under way. */
+  #asked = 0;
+  #retired = false;
   /** Every effective entry with seq <= position is learned, or handed to the model's strand. */
   position: number;
+  /** Up to here it is learned, and told to who watches. */
+  learned: number;
   readonly #task: Task;
   readonly #learns: boolean;
 
@@ -52,6 +63,7 @@ export class Fold {
     this.counts = counts;
     this.#quality = quality;
     this.position = position;
+    this.learned = position;
   }
 
   /** The base, with nothing of the journal behind `base.since`. Throws MODEL_* where its weights cannot be loaded. */
@@ -80,7 +92,30 @@ export class Fold {
     if (!same || (meta.since ?? 0) !== base.since) return null;
     const quality = QualityWindow.restore(task.labels, meta.quality);
     const model = task.loadModel(engine, snapshot.parts.model, base.kind ?? undefined);
-    return new Fold(task, base, learns, model, [...meta.counts], quality, snapshot.journal);
+    const fold = new Fold(task, base, learns, model, [...meta.counts], quality, snapshot.journal);
+    if (meta.carried?.confusion.length === task.labels.length ** 2) {
+      fold.#carried = new Quality(task.labels.length);
+      fold.#carried.restore(meta.carried);
+    }
+    return fold;
+  }
+
+  /** Probabilities by the model as it is now. */
+  score(rows: Rows): Promise<Float32Array> {
+    this.#asked += 1;
+    const scored = this.model.score(rows);
+    const over = () => {
+      this.#asked -= 1;
+      if (this.#retired && this.#asked === 0) this.model.close();
+    };
+    scored.then(over, over);
+    return scored;
+  }
+
+  /** Closes the model once the scores under way are given. */
+  retire(): void {
+    this.#retired = true;
+    if (this.#asked === 0) this.model.close();
   }
 
   /** Of verdicts given, by the labels that came: it goes on whatever model runs. */
@@ -88,9 +123,22 @@ export class Fold {
     return this.#quality;
   }
 
-  /** Goes on with the account of another fold that stands at the same position. */
-  takeOverQuality(other: Fold): void {
+  /**
+   * Goes on with the account of another fold that stands at the same position: of another base as it is; of the same
+   * base (folded again) as this one has counted, with what was carried over from bases before it.
+   */
+  continueQuality(other: Fold): void {
+    if (other.base === this.base) {
+      if (!this.#carried && other.#carried) this.#quality.total.plus(other.#carried, 1);
+      this.#carried = other.#carried;
+      this.#quality.continueWindow(other.#quality);
+      return;
+    }
+    const own = this.#quality.total;
     this.#quality = other.#quality;
+    this.#carried = new Quality(this.#task.labels.length);
+    this.#carried.plus(other.#quality.total, 1);
+    this.#carried.plus(own, -1);
   }
 
   get labels(): number {
@@ -98,26 +146,51 @@ export class Fold {
   }
 
   /**
-   * Learns the next entries of the journal. Returns false at its end. `position` moves before the first await:
-   * who looks at it later sees what the model has or will have before any later call to it.
+   * Learns the next entries of the journal, none behind `last`. Returns false at its end. `position` moves before the
+   * first await: who looks at it later sees what the model has or will have before any later call to it.
    */
   async advance(
     store: Store,
     watch: Watch | null = null,
+    last = Number.POSITIVE_INFINITY,
   ): Promise<{ readonly grew: boolean; readonly learned: number }> {
-    const { entries, through } = store.journal.read(this.#task.name, this.position, LEARN_AT_ONCE);
-    if (through === this.position) return { grew: false, learned: 0 };
+    const page = store.journal.read(this.#task.name, this.position, LEARN_AT_ONCE);
+    const through = Math.min(page.through, last);
+    if (through <= this.position) return { grew: false, learned: 0 };
     this.position = through;
-    const usable = entries.filter((entry) => entry.joined.features === this.#task.features);
-    await this.#learn(usable, watch);
-    return { grew: true, learned: usable.length };
+    const entries = page.entries.filter(({ seq }) => seq <= last);
+    return { grew: true, learned: await this.#take(entries, through, watch) };
+  }
+
+  /**
+   * Catches up with another fold of the same journal that goes on meanwhile, to exactly where that one stands: labels
+   * that keep coming do not hold it up, since the other is taken on (`lead`) more slowly than this one. What the other
+   * has learned early is waited for, unless `gaveUp`: then it will not come.
+   */
+  async reach(
+    other: Fold,
+    store: Store,
+    { clock, lead, gaveUp }: { clock: Clock; lead: () => Promise<unknown>; gaveUp: () => boolean },
+  ): Promise<void> {
+    for (let n = 1; this.position < other.position; n++) {
+      const { grew } = await this.advance(store, null, other.position);
+      if (!grew && gaveUp()) return;
+      if (!grew) await clock.sleep(1);
+      if (n % LEAD_EVERY === 0 && this.position < other.position) await lead();
+    }
   }
 
   /** Learns entries that follow right behind `position` and are on their way into the journal. */
   async follow(entries: readonly JournalEntry[], watch: Watch | null = null): Promise<void> {
     this.position = entries[entries.length - 1].seq;
+    await this.#take(entries, this.position, watch);
+  }
+
+  async #take(entries: readonly JournalEntry[], through: number, watch: Watch | null): Promise<number> {
     const usable = entries.filter((entry) => entry.joined.features === this.#task.features);
     await this.#learn(usable, watch);
+    this.learned = Math.max(this.learned, through);
+    return usable.length;
   }
 
   async #learn(entries: readonly JournalEntry[], watch: Watch | null): Promise<void> {
@@ -144,6 +217,7 @@ export class Fold {
       since: this.base.since,
       counts: [...this.counts],
       quality: this.quality.save(),
+      ...(this.#carried ? { carried: this.#carried.save() } : {}),
     };
     const head = { task: this.#task.name, journal: this.position, labels: this.labels, at };
     const model = await this.model.save();

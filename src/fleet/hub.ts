@@ -5,7 +5,7 @@
  * passes in a test as it would outside; state is bounded and survives a kill at any point. It reads no topic
  * and opens no file itself. What is hostile is refused where it is read; here names, numbers and sizes are still bounded.
  */
-import type { Actual, Alarm, Clock, LabelledRow, Order } from '../contract.ts';
+import type { Actual, Alarm, Clock, Desired, LabelledRow, Order } from '../contract.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import type { HubEvent } from './hub/events.ts';
 import { TaskLoop } from './hub/loop.ts';
@@ -175,6 +175,12 @@ export class Hub {
     const now = clock.now();
     const tasks = [...this.#loops.values()].map((loop) => taskStatus(loop, options, now));
     return { group, sites: this.#sites.facts(now), tasks, ...summaries(tasks) };
+  }
+
+  /** The last word of each task, where one was given and the broker had it: what must lie there. */
+  words(): Desired[] {
+    const records = [...this.#loops.values()].map(({ memory }) => memory.record);
+    return records.flatMap(({ word, told }) => (word && told ? [word] : []));
   }
 
   /** Saves what is known. A training under way is given up and begun again at the next start. */

@@ -18,7 +18,7 @@ import type { Learner } from './learner.ts';
 import { fetchBundle } from './pieces.ts';
 
 /** What may succeed later is tried again after this, and after twice as long each time it fails. */
-const AGAIN_MS = 5_000;
+const AGAIN_MS = 2_000;
 const AGAIN_MOST_MS = 300_000;
 /** `actual` is repeated, so that a hub tells a silent gateway from one that is only quiet. */
 const ACTUAL_EVERY_MS = 15_000;

@@ -241,11 +241,12 @@ export class Labels {
     return row ? [row] : [];
   }
 
-  /** The row of an event whose label is to be taken back and that only the journal still has. */
+  /** The row of an event whose label is to be taken back, or forgotten, and that only the journal still has. */
   #kept(event: string): JoinedRow | null {
     const { store, task } = this.#context;
     const known = store.journal.labelOf(task.name, event);
-    return known && (store.journal.read(task.name, known.seq - 1, 1).entries[0]?.joined ?? null);
+    // A withdrawal too: what was taken back may still have to be forgotten.
+    return known && (store.journal.tail(task.name, known.seq - 1, 1).entries[0]?.joined ?? null);
   }
 
   /** Half of a span would be a label that nobody gave: nothing of it is taken. */

@@ -59,9 +59,12 @@ export class Learner implements Scorer {
   private constructor(context: LearnerContext) {
     this.#context = context;
     const base = context.base ?? blankBase(context.task);
-    this.#live = this.#fold(base, context.store.snapshots.newest(context.task.name));
+    const newest = context.store.snapshots.newest(context.task.name);
+    this.#live = this.#fold(base, newest);
     this.#sides = new Sides(context, () => this.#live);
-    this.#saver = new Saver(context, this.#live, () => this.#rewindTo !== null);
+    // Where the base was recorded and the process killed before its first snapshot, what lies there is of the one before.
+    const alone = newest !== null && this.#live.position !== newest.journal;
+    this.#saver = new Saver(context, this.#live, alone, () => this.#rewindTo !== null);
   }
 
   /** Newest snapshot, then the journal after it. */
@@ -114,7 +117,7 @@ export class Learner implements Scorer {
 
   score(rows: Rows): { probabilities: Promise<Float32Array>; model: string; sufficient: boolean } {
     return {
-      probabilities: this.#live.model.score(rows),
+      probabilities: this.#live.score(rows),
       model: this.name,
       sufficient: this.sufficient,
     };
@@ -131,6 +134,7 @@ export class Learner implements Scorer {
    */
   install(base: Base): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (this.#stopped) return reject(stopped());
       this.#changes.push({ base, resolve, reject });
       this.wake();
     });
@@ -166,8 +170,10 @@ export class Learner implements Scorer {
     return !this.#isInBase(seq) && seq > this.#oldestUndoable;
   }
 
+  /** In that of the model that is about to run, too. */
   #isInBase(seq: number): boolean {
-    return this.base.digest !== null && seq <= this.base.since;
+    const folds = this.#next ? [this.#live, this.#next] : [this.#live];
+    return folds.every(({ base }) => base.digest !== null && seq <= base.since);
   }
 
   /** Labels journalled at or before this seq lie in a snapshot alone. */
@@ -221,6 +227,9 @@ export class Learner implements Scorer {
     if (!durable) {
       this.#tail = null;
       this.#rewindFrom(entries[0].seq);
+      // What they would have superseded is effective again; a model folded meanwhile has passed it.
+      for (const { supersedes } of entries)
+        if (supersedes > 0 && this.mustUndo(supersedes)) this.#rewindFrom(supersedes);
     }
     this.wake();
   }
@@ -262,10 +271,9 @@ export class Learner implements Scorer {
     await this.settled();
     this.#stopped = true;
     await this.#saver.save(this.#live);
-    for (const { reject } of this.#changes.splice(0))
-      reject(new SluiceError('MODEL_CLOSED', 'the task was stopped before the model ran'));
+    for (const { reject } of this.#changes.splice(0)) reject(stopped());
     this.#sides.close();
-    this.#live.model.close();
+    this.#live.retire();
   }
 
   /** The model's bytes as they are now, for tests and tools. */
@@ -292,13 +300,16 @@ export class Learner implements Scorer {
       this.#again = false;
       try {
         if (this.#rewindTo !== null) await this.#rewind(this.#rewindTo);
-        const change = this.#changes.shift();
+        // What is to be taken back was decided for the bases that run: none comes between that and its entry.
+        const change = this.#saver.held ? undefined : this.#changes.shift();
         if (change) await this.#change(change);
         const grew = await this.#advance();
         if (this.#rewindTo !== null) continue;
-        if (!grew && (await this.#sides.catchUp())) await this.#dropDelta();
+        const sides = await this.#sides.catchUp();
+        if (sides === 'worse') await this.#dropDelta();
         if (this.#saver.isDue(this.#live)) await this.#saver.save(this.#live);
-        if (grew || this.#again) continue;
+        const waits = this.#changes.length > 0 && !this.#saver.held;
+        if (grew || this.#again || sides === 'more' || waits) continue;
         // Everything durable is learned; where nothing is on its way either, this is the end of the line.
         if (this.#appending === 0) this.#tail = this.#live.position;
         this.#context.onLearned?.();
@@ -325,57 +336,58 @@ export class Learner implements Scorer {
     }
   }
 
-  /**
-   * Folds again from the newest snapshot before `seq`, without the entries that are no longer effective. Goes on to
-   * the end even where another correction comes meanwhile, which then has its own turn: so it always ends.
-   */
+  /** Folds again from the newest snapshot before `seq`, without the entries that are no longer effective. */
   async #rewind(seq: number): Promise<void> {
     const { store, task, telemetry } = this.#context;
     this.#rewindTo = null;
     try {
-      this.#next = this.#fold(this.base, store.snapshots.newest(task.name, seq - 1));
-      while ((await this.#next.advance(store)).grew);
+      await this.#replace(() => this.#fold(this.base, store.snapshots.newest(task.name, seq - 1)), () => true);
     } catch (thrown) {
       this.#rewindTo = Math.min(this.#rewindTo ?? seq, seq);
-      this.#next?.model.close();
-      this.#next = null;
       throw thrown;
     }
-    const old = this.#live;
-    this.#next.quality.continueWindow(old.quality);
-    this.#live = this.#next;
-    this.#next = null;
-    this.#tail = null;
-    old.model.close();
     telemetry.count('model_rewound', { task: task.name }, 1, { from: seq });
+  }
+
+  /**
+   * Folds beside the live model up to where that one stands, and swaps between two calls. Goes on to the end even
+   * where a correction comes meanwhile, which then has its own turn: so it always ends.
+   */
+  async #replace(begin: () => Fold, gaveUp: () => boolean): Promise<void> {
+    const { store, clock, telemetry, task } = this.#context;
+    // Where the live model refuses it is folded again in its own turn.
+    const lead = () =>
+      this.#advance().catch((thrown) => telemetry.error(asSluiceError(thrown), { task: task.name }));
+    this.#tail = null; // from here on both read the journal, so that both have the same entries
+    try {
+      const next = begin();
+      this.#next = next;
+      const old = this.#live;
+      await next.reach(old, store, { clock, lead, gaveUp });
+      next.continueQuality(old);
+      this.#live = next;
+      old.retire();
+    } catch (thrown) {
+      this.#next?.model.close();
+      throw thrown;
+    } finally {
+      this.#next = null;
+    }
     this.#sides.restart();
   }
 
-  /** Folds the journal onto another base beside the live model, and swaps when both stand at its end. */
   async #change({ base, resolve, reject }: Change): Promise<void> {
-    const { task, engine, store, clock, telemetry } = this.#context;
+    const { task, engine, telemetry } = this.#context;
     try {
-      const next = Fold.start(task, base, engine, this.#learns);
-      this.#next = next;
-      this.#tail = null; // from here on both read the journal, so that both have the same entries
-      for (let grew = true; grew; ) {
-        const [live, other] = [await this.#live.advance(store), await next.advance(store)];
-        grew = live.grew || other.grew || this.#live.position > next.position;
-        if (grew && !live.grew && !other.grew) await clock.sleep(1); // what was learned early is not on disk yet
-      }
-      next.takeOverQuality(this.#live);
-      const old = this.#live;
-      this.#live = next;
-      old.model.close();
-      this.#sides.restart();
-      await this.#saver.save(next, true);
+      await this.#replace(
+        () => Fold.start(task, base, engine, this.#learns),
+        () => this.#rewindTo !== null,
+      );
+      await this.#saver.save(this.#live, true);
       telemetry.count('model_swaps', { task: task.name }, 1, { model: this.name });
       resolve();
     } catch (thrown) {
-      if (this.#next !== this.#live) this.#next?.model.close();
       reject(thrown);
-    } finally {
-      this.#next = null;
     }
   }
 
@@ -398,3 +410,5 @@ export class Learner implements Scorer {
     this.#ready = this.sufficient;
   }
 }
+
+const stopped = () => new SluiceError('MODEL_CLOSED', 'the task was stopped before the model ran');

@@ -25,11 +25,15 @@ export class Saver {
   readonly #blocked: () => boolean;
   #saved: { labels: number; position: number; at: number };
   #holds = 0;
+  /** What lies on disk stands on another base. */
+  #alone: boolean;
   #notBefore = 0;
 
-  constructor(context: SaverContext, live: Fold, blocked: () => boolean) {
+  /** `alone`: what lies on disk stands on another base than the model that runs. */
+  constructor(context: SaverContext, live: Fold, alone: boolean, blocked: () => boolean) {
     this.#context = context;
     this.#blocked = blocked;
+    this.#alone = alone;
     this.#saved = { labels: live.labels, position: live.position, at: context.clock.now() };
   }
 
@@ -41,22 +45,32 @@ export class Saver {
     };
   }
 
+  /** A correction is on its way into the journal, or has still to be taken out of the model. */
+  get held(): boolean {
+    return this.#holds > 0 || this.#blocked();
+  }
+
   isDue(live: Fold): boolean {
     const now = this.#context.clock.now();
     if (now < this.#notBefore) return false;
+    if (this.#alone) return !this.held;
     const many = Math.abs(live.labels - this.#saved.labels) >= EVERY_LABELS;
     return many || (live.position !== this.#saved.position && now - this.#saved.at >= EVERY_MS);
   }
 
-  /** Never rejects. `alone`: the model stands on another base, and what was saved before is of no use. */
+  /**
+   * Never rejects. `alone`: the model stands on another base, and what was saved before is of no use; where it cannot
+   * be saved now it is due until it is, because pruning goes by what lies on disk.
+   */
   async save(live: Fold, alone = false): Promise<void> {
     const { store, clock, telemetry, task } = this.#context;
-    const held = () => this.#holds > 0 || this.#blocked();
-    if (held() || (!alone && live.position === this.#saved.position)) return;
+    this.#alone ||= alone;
+    if (this.held || (!this.#alone && live.position === this.#saved.position)) return;
     try {
       const snapshot = await live.snapshot(clock.now());
-      if (held()) return;
-      await store.snapshots.save(snapshot, { alone });
+      if (this.held) return;
+      await store.snapshots.save(snapshot, { alone: this.#alone });
+      this.#alone = false;
       this.#saved = { labels: snapshot.labels, position: snapshot.journal, at: snapshot.at };
     } catch (thrown) {
       this.#notBefore = clock.now() + RETRY_MS;

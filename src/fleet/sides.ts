@@ -62,7 +62,7 @@ export class Sides {
 
   /** Up to here `paired` says all that it ever will. */
   get through(): number {
-    return Math.min(this.#live().position, this.#companion?.position ?? Number.POSITIVE_INFINITY);
+    return Math.min(this.#live().learned, this.#companion?.through ?? Number.POSITIVE_INFINITY);
   }
 
   /** Another companion, or (null) none. It is compared from the next label on. Throws MODEL_*. */
@@ -86,11 +86,33 @@ export class Sides {
     }
   }
 
-  /** Follows the journal. True where the delta was found worse than its base. */
-  async catchUp(): Promise<boolean> {
-    await this.#companion?.catchUp();
-    await this.#bare?.catchUp();
-    return this.#bare !== null && this.#deltaIsWorse(this.#bare);
+  /**
+   * Follows the journal, a bounded piece of it, so that the running model waits for no side; `more`: there is more.
+   * `worse`: the delta was found worse than its base. A side that fails has lost its place and is given up.
+   */
+  async catchUp(): Promise<'more' | 'worse' | 'done'> {
+    const [companion, bare] = [this.#companion, this.#bare];
+    const grew = [
+      await this.#follow(companion, () => {
+        if (this.#companion === companion) this.accompany(null);
+      }),
+      await this.#follow(bare, () => {
+        if (this.#bare === bare) this.#guard();
+      }),
+    ];
+    if (this.#bare !== null && this.#deltaIsWorse(this.#bare)) return 'worse';
+    return grew.includes(true) ? 'more' : 'done';
+  }
+
+  async #follow(side: Beside | null, failed: () => void): Promise<boolean> {
+    try {
+      return (await side?.catchUp()) ?? false;
+    } catch (thrown) {
+      const closed = side !== this.#companion && side !== this.#bare;
+      if (!closed) this.#context.telemetry.error(asSluiceError(thrown), { task: this.#context.task.name });
+      failed();
+      return false;
+    }
   }
 
   close(): void {
@@ -117,7 +139,7 @@ export class Sides {
   }
 
   #deltaIsWorse(bare: Beside): boolean {
-    const through = Math.min(bare.position, this.#live().position);
+    const through = Math.min(bare.through, this.#live().learned);
     for (; this.#tested < through; this.#tested++) {
       const [own, base] = [this.#losses.of(this.#tested + 1), bare.losses.of(this.#tested + 1)];
       if (own === undefined || base === undefined) continue;

@@ -104,7 +104,7 @@ export function parseTrust(text: string, file: string): PublicKey[] {
 
 /** Reads a trust file. Throws KEY_INVALID, INPUT_NOT_FOUND. */
 export function readTrust(file: string): PublicKey[] {
-  return parseTrust(readSmall(file), file);
+  return parseTrust(readSmall(file, '`sluice keys trust KEY -c FILE` makes it'), file);
 }
 
 /** PKCS#8 PEM of the private key. */
@@ -129,7 +129,7 @@ export function parsePrivateKey(pem: string, file: string, name = ''): PrivateKe
 
 /** Reads a private key. Throws KEY_INVALID, INPUT_NOT_FOUND. */
 export function readPrivateKey(file: string, name = ''): PrivateKey {
-  return parsePrivateKey(readSmall(file), file, name);
+  return parsePrivateKey(readSmall(file, `\`sluice keys new ${file}\` makes one`), file, name);
 }
 
 /** Whether others than the owner may read the file. */
@@ -154,7 +154,8 @@ export function writePrivateKey(file: string, key: PrivateKey): void {
   }
 }
 
-function readSmall(file: string): string {
+/** `help`: what to do where it is missing. */
+function readSmall(file: string, help: string): string {
   try {
     if (statSync(file).size > MAX_FILE) throw invalid(`${file} is too large to be a file of keys`);
     return readFileSync(file, 'utf8');
@@ -163,7 +164,7 @@ function readSmall(file: string): string {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new SluiceError(
       'INPUT_NOT_FOUND',
-      `${file}: ${code === 'ENOENT' ? 'there is no such file' : message}`,
+      `${file}: ${code === 'ENOENT' ? `there is no such file; ${help}` : message}`,
       {
         cause: error,
       },

@@ -74,6 +74,15 @@ export class Quality {
     this.confusion.fill(0);
   }
 
+  /** Adds the counts of another account, or (-1) takes them away; the last label stays. */
+  plus(other: Quality, sign: 1 | -1): void {
+    this.tested += sign * other.tested;
+    this.correct += sign * other.correct;
+    this.logLoss += sign * other.logLoss;
+    this.sameAsLast += sign * other.sameAsLast;
+    for (let i = 0; i < this.confusion.length; i++) this.confusion[i] += sign * other.confusion[i];
+  }
+
   /** Counts of `whole` beyond those in `told` that are not in `open`; nothing below zero. */
   setDifference(whole: Quality, told: Quality, open: Quality): void {
     const beyond = (of: (q: Quality) => number) => Math.max(0, of(whole) - (of(told) - of(open)));

@@ -5,6 +5,7 @@ import type { GatewayView, ModelView } from './view.ts';
 /** What a hub knows of a model beside its registry. */
 export interface ModelFacts {
   readonly gain?: ModelView['gain'];
+  readonly compared?: ModelView['compared'];
   /** Whether it waits for a person's word. */
   readonly waiting?: boolean;
   /** Sites that run it, of so many that should. */
@@ -14,7 +15,7 @@ export interface ModelFacts {
 
 export function modelView(registered: Registered, facts: ModelFacts = {}): ModelView {
   const { digest, stage, since, reason, size, signer, manifest } = registered;
-  const { gain = null, waiting = false, runsOn = [], of = 0 } = facts;
+  const { gain = null, compared = null, waiting = false, runsOn = [], of = 0 } = facts;
   return {
     task: manifest.task,
     digest,
@@ -28,6 +29,7 @@ export function modelView(registered: Registered, facts: ModelFacts = {}): Model
     signer,
     quality: manifest.quality,
     gain,
+    compared,
     waiting,
     runsOn,
     of,

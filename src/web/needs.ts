@@ -105,6 +105,7 @@ const NAMES: Readonly<Record<string, string>> = {
   margin: 'margin',
   score: 'score',
   verdicts: 'share of verdicts',
+  errors: 'error rate',
   volume: 'volume',
   latency: 'latency',
 };
@@ -119,11 +120,15 @@ export function words(stream: string): string {
 function ofCandidate(model: ModelView, { can }: Known): Need {
   const { task, version, digest, gain, quality, since } = model;
   const tested = gain ? ` on ${count(gain.tested)} unseen events` : '';
+  const { compared } = model;
+  const right = quality ? `${percent(quality.accuracy)} right on ${count(quality.tested)} unseen events` : '';
   const text = gain
     ? `${points(gain.points, gain.by)}${tested} against the model that runs`
-    : quality
-      ? `${percent(quality.accuracy)} on ${count(quality.tested)} unseen events; nothing to compare with`
-      : 'not tested on unseen events';
+    : compared
+      ? `log-loss ${level(compared.before)} → ${level(compared.after)} on ${count(compared.rows)} unseen events, against the model that runs${right && `; ${right}`}`
+      : right
+        ? `${right}; no model runs to compare it with`
+        : 'not tested on unseen events';
   const actions: NeedAction[] = can.models
     ? [
         { kind: 'model', label: 'approve', what: 'promote', digest },
@@ -251,6 +256,14 @@ function deploy({ task, models, gateways }: StageFacts): StageView {
   const version = live ? `v${live.version}` : (task?.model ?? 'own model');
   const on = running.filter((g) => g.tasks.some((t) => t.task === name && t.model === version)).length;
   const share = live && running.length > 0 ? ` ${count(on)}/${count(running.length)}` : '';
+  // All have it, and it is not called live before it was watched for a while.
+  if (canary && running.length > 0 && canary.runsOn.length >= running.length)
+    return {
+      name: 'deploy',
+      figure: `v${canary.version} ${count(canary.runsOn.length)}/${count(running.length)}`,
+      note: 'on every gateway, watched',
+      tone: 'calm',
+    };
   const note = canary
     ? `v${canary.version} on trial at ${canary.runsOn.length > 0 ? canary.runsOn.slice(0, 2).join(', ') : 'no gateway yet'}`
     : live && running.length > 0

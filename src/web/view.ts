@@ -159,6 +159,8 @@ export interface ModelView {
   } | null;
   /** Against the model that runs, in percentage points; `by` is the half width of its 95 % interval. */
   readonly gain: { readonly points: number; readonly by: number; readonly tested: number } | null;
+  /** Log-loss of the model that runs and of this one on the same unseen rows, as the gate saw them. */
+  readonly compared?: { readonly rows: number; readonly before: number; readonly after: number } | null;
   /** Waits for a person's word. */
   readonly waiting: boolean;
   readonly runsOn: readonly string[];
@@ -169,7 +171,7 @@ export interface RolloutView {
   readonly task: string;
   readonly digest: string;
   readonly version: number;
-  readonly mode: 'shadow' | 'canary' | 'live';
+  readonly mode: 'gate' | 'approval' | 'shadow' | 'canary' | 'live' | 'watch';
   readonly since: number;
   readonly deadline: number | null;
   readonly tested: number;

@@ -3,7 +3,8 @@
  * them, puts pieces and `desired` on the board of a real broker, and hears what gateways say they run. It keeps
  * everything it ever announced, so that a test can say of any verdict whether its model was one of them.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { taskSpec } from '../../src/app/spec.ts';
@@ -48,7 +49,7 @@ export const boards = {
     kafka.sink.openBoard('hub', kafka.sink.options.parse({ brokers: [...brokers], topics: { models } }), io),
 };
 
-/** The task part of a gateway's configuration; `unit` is there to make models of any size. */
+/** The task part of a gateway's configuration; the smallest that has numbers and a category. */
 export const deployedTask = (source: string, learning: 'online' | 'frozen', more = ''): string => `
 tasks:
   machine:
@@ -79,8 +80,10 @@ export interface Made {
 
 export interface Recipe {
   readonly version: number;
-  /** Training rows; each of them has a unit of its own, so many rows make a large model. */
+  /** Training rows. */
   readonly rows?: number;
+  /** Bytes that make the bundle larger: more pieces. */
+  readonly ballast?: number;
   readonly training?: Partial<BundleManifest['training']>;
   readonly manifest?: Partial<BundleManifest>;
   readonly key?: PrivateKey | null;
@@ -143,18 +146,20 @@ export class MiniHub {
   }
 
   /** Trains and signs. Models of different versions give different scores. */
-  async make({ version, rows = 300, training, manifest, key = hubKey, weights }: Recipe): Promise<Made> {
+  async make(recipe: Recipe): Promise<Made> {
+    const { version, rows = 300, ballast = 0, training, manifest, key = hubKey, weights } = recipe;
     const learned = weights ?? (await this.#train(version, rows));
     const { name, labels, positive, features, event, shape } = this.task;
     const bytes = encodeBundle(
       {
         ...{ format: 1, task: name, version, labels: [...labels], positive: labels[positive] },
-        ...{ kind: 'linear', options: {}, shape, features, featureOptions: {}, event },
+        ...{ kind: 'linear', options: {}, shape, features, event },
         training: {
           ...{ rows, digest: 'a'.repeat(64), through: {}, until: 0 },
           ...{ counts: [rows, rows], seed: version, passes: 1 },
           ...training,
         },
+        featureOptions: { ballast: randomBytes((ballast * 3) >> 2).toString('base64') },
         ...{ quality: null, parent: null, created: Date.now(), expires: Date.now() + 86_400_000 },
         ...manifest,
       },
@@ -175,9 +180,7 @@ export class MiniHub {
       truth.push(((i + version) % 9 === 0) !== (label === 'fault') ? 1 : 0);
     }
     const model = this.task.newModel(engine);
-    // Weights of their own, so that the bytes cannot be pressed into few.
-    const weights = Float32Array.from(truth, (_, i) => 0.5 + ((i * 7_919) % 10_007) / 10_007);
-    await model.learn(arena.view(), Int32Array.from(truth), weights);
+    await model.learn(arena.view(), Int32Array.from(truth));
     const bytes = await model.save();
     model.close();
     return bytes;
@@ -249,7 +252,6 @@ export async function trustFile(
 ): Promise<{ file: string; remove(): Promise<void> }> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'sluice-trust-'));
   const file = path.join(folder, 'trusted-keys');
-  const { writeFile } = await import('node:fs/promises');
   await writeFile(file, lines.map((line) => `${line}\n`).join(''));
   return { file, remove: () => rm(folder, { recursive: true, force: true }) };
 }

@@ -24,8 +24,8 @@ afterAll(async () => {
   await broker?.stop();
 });
 
-const EVENTS = full ? 20_000 : 800;
-const SWAPS = full ? 12 : 3;
+const EVENTS = full ? 20_000 : 500;
+const SWAPS = full ? 12 : 2;
 
 async function swapUnderLoad(
   config: string,
@@ -56,7 +56,7 @@ async function swapUnderLoad(
     await deploy(first);
     for (let version = 2; version <= SWAPS; version++)
       // One of them is of several pieces.
-      await deploy(await hub.make({ version, rows: version === 2 ? 30_000 : 300 }));
+      await deploy(await hub.make({ version, ballast: version === 2 ? 600_000 : 0 }));
     await deploy(first); // a rollback: a new serial, an older digest
     await flood.stop(log);
     flood.expectOneModelEach(documents);

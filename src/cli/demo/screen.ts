@@ -93,12 +93,15 @@ export class Screen {
     const parts = [
       `${grouped(rate)}/s`,
       `p99 ${busiest?.latencyMs.p99 ?? 0} ms`,
-      `${grouped(sum((task) => task.verdicts))} verdicts`,
       ...quality,
+      `${grouped(sum((task) => task.verdicts))} verdicts`,
       `${grouped(sum((task) => task.deadLetters))} dead`,
     ];
     const width = (this.#terminal.stderr.columns ?? 100) - 1;
-    this.#terminal.stderr.write(`\r\x1b[K${`▸ ${clock(now.seconds)}  ${parts.join(' · ')}`.slice(0, width)}`);
+    const line = () => `▸ ${clock(now.seconds)}  ${parts.join(' · ')}`;
+    // Whole figures only: the last ones give way on a narrow terminal.
+    while (parts.length > 1 && line().length > width) parts.pop();
+    this.#terminal.stderr.write(`\r\x1b[K${line().slice(0, width)}`);
     this.#live = true;
   }
 

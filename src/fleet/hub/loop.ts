@@ -7,6 +7,7 @@
 import type { Actual, Alarm, LabelledRow, Order } from '../../contract.ts';
 import { asSluiceError } from '../../errors.ts';
 import { audit } from './deeds.ts';
+import type { HubMoment } from './events.ts';
 import { usableWeights } from './gate.ts';
 import { Incidents } from './incidents.ts';
 import type { Memory } from './memory.ts';
@@ -16,6 +17,7 @@ import type { Cause, TaskRecord } from './record.ts';
 import { type RolloutContext, RolloutMachine } from './rollout.ts';
 import { type Candidate, makeCandidate } from './training.ts';
 import { dueCause } from './triggers.ts';
+import { sayMeasured } from './words.ts';
 
 /** A training that the process did not survive is begun again so often. */
 const MAX_ATTEMPTS = 3;
@@ -253,10 +255,13 @@ export class TaskLoop {
     } else {
       const { ref, position, winner, rows, tried, signer } = ended.candidate;
       const { digest, version } = ref;
-      await this.machine.begin(ref, cause, position, false, [
-        { kind: 'trained', digest, version, rows, tried, quality: winner.validation },
+      const { validation } = winner;
+      const moments: HubMoment[] = [
+        { kind: 'trained', digest, version, rows, tried, quality: validation },
         { kind: 'signed', digest, version, signer },
-      ]);
+      ];
+      const made = `v${version}: best of ${tried} on ${rows} rows; ${sayMeasured(validation)}; signed by ${signer}`;
+      await this.machine.begin(ref, cause, position, false, moments, [audit('candidate', digest, made)]);
     }
   }
 

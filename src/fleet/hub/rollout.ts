@@ -85,7 +85,14 @@ export class RolloutMachine {
   // ---- decisions
 
   /** A candidate of the registry begins at the gate. */
-  async begin(candidate: BundleRef, cause: Cause, position: number, approved: boolean, moments: HubMoment[]) {
+  async begin(
+    candidate: BundleRef,
+    cause: Cause,
+    position: number,
+    approved: boolean,
+    moments: HubMoment[],
+    deeds: readonly Deed[] = [],
+  ) {
     const { clock, memory, options } = this.#context;
     const now = clock.now();
     const { live } = this.#record;
@@ -113,6 +120,7 @@ export class RolloutMachine {
           waits: 'unseen labelled rows',
         };
       },
+      deeds,
       moments,
     });
   }
@@ -348,7 +356,12 @@ export class RolloutMachine {
     await memory.decide({
       word: names(word, digest) ? { run: this.#record.live, candidate: null, compare: null } : undefined,
       change: (record) => this.#end(record, finished(task.name, rollout, outcome, reason, clock.now())),
-      deeds: [move(digest, 'rejected', reason, by), audit(outcome, digest, reason, by), ...deeds],
+      // The move is in the audit log by itself; a rollback is more than that.
+      deeds: [
+        move(digest, 'rejected', reason, by),
+        ...(outcome === 'rolledBack' ? [audit(outcome, digest, reason, by)] : []),
+        ...deeds,
+      ],
       moments: [
         ...(atGate ? [{ kind: 'gate', digest, passed: false, reason, figures } as const] : []),
         { kind: outcome, digest, reason },

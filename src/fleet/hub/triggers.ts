@@ -22,6 +22,8 @@ export function dueCause(record: Known, options: Pick<HubLoopOptions, 'retrain'>
     rows: fresh,
   });
   if (!record.live && fresh >= retrain.minRows) return plain('first', `the first model: ${fresh} labels`);
+  // Before the first training there is nothing to train again, and too few rows would only make it fail.
+  if (!record.live && trainedAt === null) return null;
   if (retrain.volume > 0 && fresh >= retrain.volume)
     return plain('volume', `${fresh} new labels since the last training`);
   const last = trainedAt ?? record.created;

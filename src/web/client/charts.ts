@@ -55,7 +55,7 @@ const drawings: readonly Drawing[] = [
       { column: 'measured', label: 'measured', color: '--line-main', area: true, through: true },
     ],
     show: percent,
-    axis: (x) => `${Math.round(x * 100)} %`,
+    axis: (x) => `${Number((x * 100).toFixed(1))} %`,
     range: ofShare,
     marks: true,
   },
@@ -266,12 +266,13 @@ function drawMarks(chart: uPlot, marks: readonly Mark[], color: (name: string) =
   const { ctx, bbox } = chart;
   const ratio = devicePixelRatio;
   const free = { drift: Number.NEGATIVE_INFINITY, model: Number.NEGATIVE_INFINITY };
+  const places = marks.map(({ at }) => Math.round(chart.valToPos(at, 'x', true)));
   ctx.save();
   ctx.font = `600 ${11 * ratio}px system-ui, sans-serif`;
   ctx.textBaseline = 'bottom';
   ctx.textAlign = 'left';
-  for (const { at, kind, text: words } of marks) {
-    const x = Math.round(chart.valToPos(at, 'x', true));
+  for (const [i, { kind, text: words }] of marks.entries()) {
+    const x = places[i];
     if (kind === 'over' || x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
     const drift = kind === 'drift';
     ctx.strokeStyle = ctx.fillStyle = color(drift ? '--drift' : '--model');
@@ -293,10 +294,14 @@ function drawMarks(chart: uPlot, marks: readonly Mark[], color: (name: string) =
     const gap = (drift ? 8 : 4) * ratio;
     const shown = words.length > 24 ? `${words.slice(0, 23)}…` : words;
     const width = ctx.measureText(shown).width;
-    const left = x + gap + width <= bbox.left + bbox.width ? x + gap : x - gap - width;
-    if (left < free[row]) continue;
-    ctx.fillText(shown, left, drift ? bbox.top : bbox.top + 14 * ratio);
-    free[row] = Math.max(x, left + width) + gap;
+    const next = marks.findIndex((mark, j) => j > i && mark.kind === kind);
+    const end = Math.min(bbox.left + bbox.width, next < 0 ? Number.POSITIVE_INFINITY : places[next] - gap);
+    const left = x + gap + width <= end ? x + gap : x - gap - width;
+    if (left >= Math.max(free[row], bbox.left)) {
+      ctx.fillText(shown, left, drift ? bbox.top : bbox.top + 14 * ratio);
+      free[row] = left + width + gap;
+    }
+    free[row] = Math.max(free[row], x + gap);
   }
   ctx.restore();
 }
@@ -308,10 +313,14 @@ function colors(): (name: string) => string {
 
 /** What the marks say, in words, below the chart. */
 export function tellMarks(series: SeriesView | null): void {
-  const marks = series?.marks ?? [];
+  // What ended is seen in the curve; the words are for what began.
+  const marks = series?.marks.filter(({ kind }) => kind !== 'over') ?? [];
   const names = { drift: '▲ drift of', over: '△ drift over:', model: '┃ runs' } as const;
   const words = marks
     .slice(-4)
-    .map(({ at, kind, text: what, site }) => `${clock(at, false)} ${names[kind]} ${what} at ${site}`);
-  text(get('quality-note'), words.reverse().join(' · '));
+    .map(
+      ({ at, kind, text: what, site }) =>
+        `${clock(at, series?.range === 'hour')} ${names[kind]} ${what} at ${site}`,
+    );
+  text(get('quality-note'), words.join(' · '));
 }

@@ -48,19 +48,24 @@ function showRollout(rollout: RolloutView, off: string | null, now: number): HTM
     text: words,
   } = rollout;
   const modes = {
+    gate: 'is tested on new labels',
+    approval: 'waits for approval',
     shadow: 'watches beside the live model',
     canary: 'on trial',
     live: 'goes to every gateway',
+    watch: 'runs everywhere and is watched',
   } as const;
   const share = needed ? Math.min(1, tested / needed) : null;
   const facts = [
     `${span(now - since)} under way`,
-    needed ? `${count(tested)} of ${count(needed)} events compared` : `${count(tested)} events compared`,
-    deadline === null ? null : `decided by ${moment(deadline, now)}`,
+    needed
+      ? `${count(tested)} of ${count(needed)} labelled events compared`
+      : tested > 0 && `${plural(tested, 'labelled event')} compared`,
+    deadline === null ? null : `decided by ${moment(deadline, now, true)}`,
     sites.length > 0
       ? `at ${sites.slice(0, 4).join(', ')}${sites.length > 4 ? ` and ${sites.length - 4} more` : ''}`
       : null,
-  ].filter((fact) => fact !== null);
+  ].filter((fact) => fact !== null && fact !== false);
   return h(
     'div',
     { key: `rollout ${name}`, class: 'rollout' },
@@ -114,7 +119,11 @@ function showModel(model: ModelView, off: string | null, now: number): HTMLEleme
     model.of > 0 &&
       (stage === 'live' || stage === 'canary') &&
       h('span', { class: 'fact' }, `runs on ${model.runsOn.length}/${model.of}`),
-    h('span', { class: signer ? 'fact' : 'fact warn' }, signer ? `signed ${signer}` : 'unsigned'),
+    h(
+      'span',
+      { class: signer ? 'fact' : 'fact warn', attributes: { title: signer } },
+      signer ? `signed by ${signer.slice(0, KEY_SHOWN)}…` : 'unsigned',
+    ),
   ];
   return h(
     'li',
@@ -141,6 +150,9 @@ function showModel(model: ModelView, off: string | null, now: number): HTMLEleme
     return at === 'live' ? [act('rollback', task, name, `v${version}`, why)] : [];
   }
 }
+
+/** `ed25519:` and eight characters; the whole key stands in the title. */
+const KEY_SHOWN = 16;
 
 const WORDS: Readonly<Record<ModelAction, string>> = {
   promote: 'approve',
@@ -297,7 +309,7 @@ function auditRow({ at, who, what, task, model, why }: AuditView, now: number): 
   return h(
     'li',
     { key: `${at} ${what} ${model}` },
-    h('span', { class: 'soft num' }, moment(at, now)),
+    h('span', { class: 'soft num' }, moment(at, now, true)),
     ' ',
     h('b', null, what),
     ` ${[task, model].filter(Boolean).join(' ')} `,

@@ -244,4 +244,4 @@ function letterButtons(ids: readonly string[], off: string | null, what: string)
 
 /** `97.1 %` beside how many. */
 export const measured = (accuracy: number, tested: number): string =>
-  `${percent(accuracy)} of ${count(tested)}`;
+  `${percent(accuracy)} right of ${count(tested)}`;
