@@ -52,7 +52,7 @@ export function summaryLines(summary: FleetSummary): string[] {
       t.verdicts + t.deadLetters > 0 ? `${p.p50} / ${p.p95} / ${p.p99}` : '–',
     ];
   });
-  const head = ['task', 'sent', 'verdicts', 'dead', 'duplicates', 'labels', 'accuracy', 'ms p50 / p95 / p99'];
+  const head = ['task', 'sent', 'verdicts', 'dead', 'twice', 'labels', 'accuracy', 'ms p50 / p95 / p99'];
   const lines = table([head, ...rows]);
   const skipped = sum(summary, (t) => t.skipped);
   if (skipped > 0)

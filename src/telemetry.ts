@@ -108,7 +108,7 @@ export const signals = {
   fleet_accuracy: gauge('Accuracy in the last window of a gateway, where labels came.', ['site', 'task']),
   fleet_rate: gauge('Events a second in the last window of a gateway.', ['site', 'task']),
   rollout_stage: gauge(
-    '1 for the stage in which the roll-out of a task is (none, shadow, canary, live), else 0.',
+    '1 for the stage in which the roll-out of a task is (none, gate, approval, due, shadow, canary, fleet, watch), else 0.',
     ['task', 'stage'],
   ),
   device_set_aside: counter(
@@ -172,6 +172,11 @@ export class Telemetry {
   /** Sets a gauge. */
   set<N extends SignalName>(name: N, labels: LabelsOf<N>, value: number): void {
     (this.#metrics.get(name) as Gauge).set(labels as Record<string, string>, value);
+  }
+
+  /** Takes a gauge back for these labels: names that come from outside must not stay for ever. */
+  unset<N extends SignalName>(name: N, labels: LabelsOf<N>): void {
+    (this.#metrics.get(name) as Gauge).remove(labels as Record<string, string>);
   }
 
   /** The sum of a counter or gauge over all label sets that match; for status lines and tests. */

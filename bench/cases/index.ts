@@ -4,5 +4,12 @@ import { driftCases } from './drift.ts';
 import { flowCases } from './flow.ts';
 import { loopCases } from './loop.ts';
 import { microCases } from './micro.ts';
+import { swapCases } from './swap.ts';
 
-export const cases: readonly BenchCase[] = [...microCases, ...driftCases, ...loopCases, ...flowCases];
+export const cases: readonly BenchCase[] = [
+  ...microCases,
+  ...driftCases,
+  ...loopCases,
+  ...flowCases,
+  ...swapCases,
+];

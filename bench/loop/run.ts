@@ -57,6 +57,8 @@ export interface LoopRun {
 const START = Date.parse('2026-01-05T06:00:00Z');
 /** Real time that a virtual second may take before the run counts as stuck. */
 const STUCK_MS = 30_000;
+/** Real time after which what is awaited is taken to sleep. */
+const PATIENCE_MS = 40;
 
 interface Label {
   readonly site: string;
@@ -156,15 +158,22 @@ class Life {
     };
   }
 
-  /** Time goes on while something is awaited that sleeps. */
+  /**
+   * Awaits what may sleep: time goes on, but only when nothing has happened for a while, so that a slow machine does not
+   * make the plant's seconds longer.
+   */
   async #while<T>(work: Promise<T>): Promise<T> {
     let done = false;
     const over = work.finally(() => {
       done = true;
     });
     over.catch(() => undefined);
-    await turns(4);
-    while (!done) await this.#clock.advance(1);
+    for (let since = performance.now(); !done; ) {
+      await turns(1);
+      if (performance.now() - since < PATIENCE_MS) continue;
+      await this.#clock.advance(1);
+      since = performance.now();
+    }
     return over;
   }
 
@@ -177,9 +186,22 @@ class Life {
     await this.#learned(gateways);
     // What was waited for has taken some of the second already.
     await this.#clock.advance(Math.max(1, START + (second + 1) * 1_000 - this.#clock.now()));
-    await turns(20);
-    await this.#while(hub.hub.settled());
-    await turns(20);
+    await this.#quiet();
+    // Training works in real time and never sleeps: what was begun in this second ends in it, however slow the machine.
+    await hub.hub.tick();
+    await hub.hub.settled();
+    await hub.hub.tick();
+    await this.#quiet();
+  }
+
+  /** Waits (in real time) until nothing is pushed or settled any more: rows have reached the hub, words the gateways. */
+  async #quiet(): Promise<void> {
+    for (let before = -1, same = 0; same < 3; ) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      const now = this.#channel.pushed.length + this.#channel.settled.length + this.#channel.published.length;
+      same = now === before ? same + 1 : 0;
+      before = now;
+    }
   }
 
   #send(): void {

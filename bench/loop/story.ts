@@ -9,7 +9,7 @@ const PLANT = {
   sites: 2,
   devices: 10,
   rate: 40,
-  labels: { fraction: 0.25, wrong: 0.01, delaySeconds: 2 },
+  labels: { fraction: 0.4, wrong: 0.01, delaySeconds: 2 },
   learning: 'frozen',
 } as const;
 
@@ -20,8 +20,8 @@ gate: { minCount: 200, deadline: 2m, margin: 0.05 }
 rollout: { stages: [canary, fleet], canaryShare: 0.5, minCount: 150, deadline: 2m, watch: 20s, silent: 20s }
 `;
 
-export const DRIFT_AT = 250;
-export const DRIFT_SECONDS = 600;
+export const DRIFT_AT = 400;
+export const DRIFT_SECONDS = 800;
 export const QUIET_SECONDS = 900;
 /** Before the drift, and at the end: the quality that is compared. */
 const SPAN = 60;

@@ -3,7 +3,7 @@
  * the new configuration is checked first; a bad one is refused and the old one runs on; a good one
  * takes over after the old gateway has settled what it held.
  */
-import { unwatchFile, watchFile } from 'node:fs';
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Engine } from '../contract.ts';
@@ -13,6 +13,7 @@ import { startWeb, type Web } from '../web/server.ts';
 import { Dashboard } from './dashboard.ts';
 import { Gateway } from './gateway.ts';
 import { HubProcess } from './hub.ts';
+import { trustFile } from './trust.ts';
 
 const WATCH_MS = 1_000;
 
@@ -36,6 +37,8 @@ interface Parts {
 export class App {
   readonly #options: AppOptions;
   #config: Config;
+  /** The file of trusted keys as it was read: who is trusted may change while the configuration does not. */
+  #trusted: string;
   #gateway: Gateway | null = null;
   #hub: HubProcess | null = null;
   #web: Web | null = null;
@@ -47,6 +50,7 @@ export class App {
   private constructor(options: AppOptions) {
     this.#options = options;
     this.#config = options.config;
+    this.#trusted = trustText(options.config);
     this.#dashboard = new Dashboard({
       config: () => this.#config,
       gateway: () => this.#gateway,
@@ -119,8 +123,10 @@ export class App {
     if (!reload) return;
     try {
       const next = reload();
-      if (this.#gateway && same(next, this.#config)) return;
+      const trusted = trustText(next);
+      if (this.#gateway && same(next, this.#config) && trusted === this.#trusted) return;
       await this.#change(next);
+      this.#trusted = trusted;
       telemetry.count('config_reloaded', {});
     } catch (thrown) {
       telemetry.count('config_refused', {}, 1, { reason: asSluiceError(thrown).message });
@@ -144,7 +150,8 @@ export class App {
     this.#config = next;
     this.#dashboard.configure();
     this.#failure = null;
-    if (!moved && this.#web && next.http.token === before.http.token) return;
+    const sameDesk = next.http.token === before.http.token && !next.hub === !before.hub;
+    if (!moved && this.#web && sameDesk) return;
     await this.#web?.close();
     this.#web = null;
     this.#web = moved ?? (await this.#listen(next));
@@ -206,6 +213,15 @@ export class App {
     if (parts.length === 0)
       return { ok: false, reasons: [this.#failure?.message ?? 'the gateway is starting'] };
     return { ok: parts.every(({ ok }) => ok), reasons: parts.flatMap(({ reasons }) => reasons) };
+  }
+}
+
+/** '' where there is none, or it cannot be read: whoever opens it says why. */
+function trustText(config: Config): string {
+  try {
+    return config.models || config.hub ? readFileSync(trustFile(config), 'utf8') : '';
+  } catch {
+    return '';
   }
 }
 

@@ -6,6 +6,7 @@ import type { Config } from '../config.ts';
 import type { Alarm, Clock } from '../contract.ts';
 import type { PairedFigures } from '../fleet/hub/paired.ts';
 import type { RolloutStatus } from '../fleet/hub/status.ts';
+import type { IncidentQuery } from '../fleet/incident.ts';
 import type { MetricsWindow } from '../flow/windows.ts';
 import type { DashboardActions } from '../web/dashboard.ts';
 import { gatewayView, modelView } from '../web/fleet.ts';
@@ -131,7 +132,14 @@ export class Dashboard {
     if (room <= 0) return;
     const some = verdicts.slice(-room);
     this.#seen.set(task, { at: fresh ? now : at, told: (fresh ? 0 : told) + some.length });
-    this.state.verdicts(task, this.#site, some);
+    const desk = this.#running.gateway()?.desk;
+    for (const { source } of some) desk?.remember(task, source);
+    // What is kept for the page does not keep the messages.
+    this.state.verdicts(
+      task,
+      this.#site,
+      some.map(({ source: _source, ...verdict }) => verdict),
+    );
   }
 
   // ---- reading
@@ -238,11 +246,7 @@ export class Dashboard {
       replay: async (ids) => (await desk()?.replay(ids)) ?? gone,
       drop: async (ids) => (await desk()?.drop(ids)) ?? gone,
       find: async ({ task, text, at, limit }) => {
-        const found = desk()?.find(task, {
-          ...(text === '' ? {} : { text }),
-          ...(at === null ? {} : { at }),
-          limit,
-        });
+        const found = desk()?.find(task, { ...asked(text, at), limit });
         if (!found) return { found: [], note: gone.text };
         const site = this.#site;
         return {
@@ -262,13 +266,22 @@ export class Dashboard {
               if (!process) return gone;
               const id = `dashboard-${clock.now()}-${what}`;
               const by = reason === '' ? 'dashboard' : `dashboard: ${reason}`;
-              const result = await process.order({ id, task, what, digest, by, at: clock.now() });
+              // The button stands at the live model: back from it, to the one before.
+              const target = what === 'rollback' ? '' : digest;
+              const result = await process.order({ id, task, what, digest: target, by, at: clock.now() });
               return { ok: result.followed, text: result.reason };
             },
           }
         : {}),
     };
   }
+}
+
+/** Words and a time: the time is of the device that the words name; a whole minute where no seconds were given. */
+function asked(text: string, at: number | null): IncidentQuery {
+  if (at === null) return { text };
+  if (text !== '') return { device: text, at };
+  return { from: at, to: at + (at % 60_000 === 0 ? 60_000 : 1_000) - 1 };
 }
 
 const comparedOf = ({ rows, baseLoss, difference }: PairedFigures): ModelView['compared'] =>

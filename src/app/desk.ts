@@ -2,10 +2,10 @@
  * What a person at the dashboard asks of a running gateway: find an event, why it was judged so, give its label, look
  * at dead letters and send them again. Nothing here is in the way of the flow; each answer says in words what was done.
  */
-import type { DeadLetter, Model, Store } from '../contract.ts';
+import type { DeadLetter, Event, Model, Store } from '../contract.ts';
 import { asSluiceError } from '../errors.ts';
 import { type FoundAmong, findAmong, type IncidentQuery } from '../fleet/incident.ts';
-import { explainRow } from '../task/explanation.ts';
+import { bucketNames, explainRow } from '../task/explanation.ts';
 import type { Task } from '../task/task.ts';
 import type { Unit } from './unit.ts';
 
@@ -31,11 +31,26 @@ const REASONS = 3;
 const LEAST = 0.05;
 /** An explanation at a glance: cells looked at are fewer than `sluice explain` takes. */
 const BUDGET = 2_000_000;
+const CONTRIBUTIONS = 200;
+/** Mails whose features have names: a few thousand short texts each. */
+const REMEMBERED = 24;
+/** The parts of a mail, as `bucketNames` begins and as people say it. */
+const PARTS: Readonly<Record<string, string>> = {
+  header: 'header',
+  body: 'words',
+  links: 'links',
+  structure: 'layout',
+  raw: 'letter patterns',
+};
+/** Words next to each other, not the fragments of `raw`, words with gaps or what stands for a number. */
+const QUOTE = /^body: (?=(?!number )[^_]*\p{L}{4}[^_]*$)/u;
 
 export class Desk {
   readonly #store: Store;
   readonly #units: ReadonlyMap<string, Unit>;
   readonly #now: () => number;
+  /** By task and event. */
+  readonly #names = new Map<string, ReadonlyMap<number, string>>();
 
   constructor(store: Store, units: ReadonlyMap<string, Unit>, now: () => number) {
     this.#store = store;
@@ -60,13 +75,30 @@ export class Desk {
     const row = unit && this.#store.join.find(task, event);
     if (!unit || !row || row.features !== unit.task.features || row.predicted < 0) return null;
     const model: Pick<Model, 'score'> = { score: (rows) => unit.learner.score(rows).probabilities };
-    const { contributions, together } = await explainRow(unit.task, model, row.rows, row.predicted, {
-      budget: BUDGET,
-    });
-    const dense = contributions.filter(({ part, logOdds }) => part === 'dense' && logOdds > LEAST);
-    const named = dense.length > 0 ? dense.map(({ feature }) => feature) : together.map(({ name }) => name);
-    // Declared fields and kinds of features name nobody; hashed words never leave as words.
-    return named.slice(0, REASONS).map((name) => ({ name, private: false }));
+    const names = this.#names.get(`${task}\n${event}`);
+    const options = { budget: BUDGET, limit: CONTRIBUTIONS, ...(names ? { names } : {}) };
+    const { contributions, together } = await explainRow(unit.task, model, row.rows, row.predicted, options);
+    const towards = contributions.filter(({ logOdds }) => logOdds > LEAST);
+    const fields = towards.filter(({ part }) => part === 'dense').map(({ feature }) => feature);
+    // Declared fields and parts of a mail name nobody; what quotes a mail is private.
+    if (fields.length > 0) return fields.slice(0, REASONS).map((name) => ({ name, private: false }));
+    const parts = together.filter(({ name, logOdds }) => name in PARTS && logOdds > LEAST);
+    const quote = towards.find(({ feature }) => QUOTE.test(feature))?.feature.replace(QUOTE, '');
+    return [
+      ...parts.slice(0, REASONS - 1).map(({ name }) => ({ name: PARTS[name], private: false })),
+      ...(quote === undefined ? [] : [{ name: `“${quote}”`, private: true }]),
+    ];
+  }
+
+  /** Names the features of a mail while it is at hand: the store keeps their numbers only. Of the newest few. */
+  remember(task: string, event: Event): void {
+    const unit = this.#units.get(task);
+    if (!unit || event.body.kind !== 'mail') return;
+    this.#names.set(`${task}\n${event.id}`, bucketNames(unit.task, event));
+    for (const oldest of this.#names.keys()) {
+      if (this.#names.size <= REMEMBERED) return;
+      this.#names.delete(oldest);
+    }
   }
 
   async feedback(request: DeskFeedback): Promise<Answer> {

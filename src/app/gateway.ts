@@ -55,6 +55,8 @@ export class Gateway {
   readonly #store: Store;
   readonly #ports: Ports;
   readonly #units = new Map<string, Unit>();
+  /** What a person asks of it. */
+  readonly desk: Desk;
   readonly #sources: { readonly name: string; readonly source: Source }[] = [];
   readonly #feedback: Source[] = [];
   readonly #background: Background;
@@ -67,6 +69,7 @@ export class Gateway {
     this.#config = config;
     this.#context = context;
     this.#store = store;
+    this.desk = new Desk(store, this.#units, () => this.#context.clock.now());
     this.#startedAt = context.clock.now();
     this.#ports = new Ports({ ...context, config, store, io: this.#io() });
     this.#background = new Background(context.clock, context.telemetry);
@@ -195,11 +198,6 @@ export class Gateway {
       outbox: Object.fromEntries(this.#ports.all.map(({ name }) => [name, this.#store.outbox.size(name)])),
       tasks,
     };
-  }
-
-  /** What a person asks of it. */
-  get desk(): Desk {
-    return new Desk(this.#store, this.#units, () => this.#context.clock.now());
   }
 
   /** Resolves when every label in the journal is learned. */

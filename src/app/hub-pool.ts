@@ -48,7 +48,7 @@ export class PooledRows implements HubPool {
     const all = await pool.set(task.name, { features: task.features, shape: task.shape, upTo: position });
     const set = await this.#trusted(task, all);
     const until = set.at.length > 0 ? set.at[set.at.length - 1] : 0;
-    return { set, through, until, digest: digestOf(set), position };
+    return { set, through, until, digest: digestOf(set), withdrawnAt: all.withdrawnAt, position };
   }
 
   async unseen(task: HubTask, after: number, limit: number): Promise<UnseenRows> {

@@ -23,7 +23,6 @@ import type {
 import { readAlarm, readMetricsWindow } from '../envelope/fleet.ts';
 import { readRows } from '../envelope/rows.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
-import type { HubTask } from '../fleet/hub/seams.ts';
 import { Hub, type HubEvent, type HubStatus } from '../fleet/hub.ts';
 import { openRegistry, type Registry } from '../fleet/registry.ts';
 import { encodeBundle } from '../model/bundle.ts';
@@ -34,7 +33,9 @@ import { childTrainer } from '../task/experiments.ts';
 import { openTask, type Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { Background } from './background.ts';
+import { FleetFigures } from './fleet-figures.ts';
 import { PooledRows } from './hub-pool.ts';
+import { hubTask } from './hub-task.ts';
 import { taskSpec } from './spec.ts';
 import { boardSink, openBoard, openFleet, siteOf } from './transport.ts';
 import { Word } from './word.ts';
@@ -94,7 +95,12 @@ export class HubProcess {
     this.#background = new Background(context.clock, context.telemetry);
     this.#key = readPrivateKey(config.hub!.key);
     for (const what of registry.recovered) context.telemetry.count('registry_recovered', { what });
-    this.hub = this.#makeHub(this.#key);
+    try {
+      this.hub = this.#makeHub(this.#key);
+    } catch (thrown) {
+      for (const board of this.#boards.values()) void board.close().catch(() => undefined);
+      throw thrown;
+    }
   }
 
   /** Throws STORE_LOCKED, REGISTRY_*, KEY_*, CONFIG_INVALID; a broker that is away is no error. */
@@ -106,7 +112,10 @@ export class HubProcess {
       const pool = await openPool({ path: path.join(store, 'rows'), limits: POOL_LIMITS, clock, telemetry });
       try {
         const process = new HubProcess(config, context, pool, registry);
-        await process.#listen();
+        await process.#listen().catch(async (thrown) => {
+          await process.#disconnect();
+          throw thrown;
+        });
         return process;
       } catch (thrown) {
         await pool.close();
@@ -141,6 +150,12 @@ export class HubProcess {
   }
 
   async stop(): Promise<void> {
+    await this.#disconnect();
+    // Whatever becomes of the rows: a registry that stays locked would keep the next hub from starting.
+    await this.#pool.close().finally(() => this.registry.close());
+  }
+
+  async #disconnect(): Promise<void> {
     const { clock } = this.#context;
     this.#reading.abort();
     await this.#background.stop();
@@ -148,8 +163,6 @@ export class HubProcess {
     await this.hub.close();
     const parts = [...this.#sources, ...this.#boards.values()];
     await within(clock, CLOSE_MS, Promise.all(parts.map((part) => part.close())));
-    await this.#pool.close();
-    await this.registry.close();
   }
 
   // ---- opening
@@ -185,7 +198,7 @@ export class HubProcess {
     const signer = formatPublicKey(key.public);
     return new Hub({
       group: this.#config.group,
-      tasks: names.map((name) => this.#hubTask(name)),
+      tasks: names.map((name) => hubTask(this.#config, this.#tasks.get(name)!)),
       options: this.#config.hub!,
       clock,
       failed: (error, task) => telemetry.error(error, { task }),
@@ -204,27 +217,6 @@ export class HubProcess {
     });
   }
 
-  #hubTask(name: string): HubTask {
-    const task = this.#tasks.get(name)!;
-    const { learning, model, features } = this.#config.tasks[name];
-    const { key: _secret, ...featureOptions } = features.options as Record<string, unknown>;
-    const { event, labels, positive, shape } = task;
-    const first = { kind: model.kind, options: model.options, passes: 1, newest: 0 };
-    const { features: version } = task;
-    return {
-      name,
-      event,
-      labels,
-      positive,
-      features: version,
-      featureOptions,
-      shape,
-      learning,
-      first,
-      seed: this.#config.seed,
-    };
-  }
-
   async #listen(): Promise<void> {
     // A pool of its own reads what its broker still has from the start: the group is named for it.
     let reader = this.#pool.readState('reader');
@@ -240,17 +232,24 @@ export class HubProcess {
         this.#sources.push(source);
         this.#readers.push(this.#read(source, sink, name, what));
       }
-      board.watch(`${this.#config.group}/models/${name}/desired`, (_name, payload) =>
-        this.#heardMyself(payload),
+      board.watch(`${this.#config.group}/models/${name}/desired`, (place, payload) =>
+        this.#guard('desired', place, () => this.#heardMyself(payload)),
       );
-      board.watch(`+/models/${name}/actual`, (_name, payload) => this.hub.actual(decodeActual(payload)));
+      board.watch(`+/models/${name}/actual`, (place, payload) =>
+        this.#guard('actual', place, () => this.#heardActual(place, payload)),
+      );
     }
     for (const [sink, board] of this.#boards)
       if (this.#config.sinks[sink].type === 'mqtt')
         board.watch('+/state', (name, payload) => this.hub.presence(name.split('/')[0], saysOnline(payload)));
     await this.#pool.filled();
     this.#background.every(TICK_MS, () => this.hub.tick());
-    this.#background.every(TICK_MS, () => this.#gauges());
+    const figures = new FleetFigures(this.#context.telemetry);
+    this.#background.every(TICK_MS, async () => {
+      const { sites, tasks } = this.hub.status();
+      figures.tell(sites, this.#context.clock.now());
+      figures.stages(tasks);
+    });
     this.#background.every(SWEEP_MS, async () => {
       await this.#pool.sweep();
       for (const name of this.#tasks.keys()) await this.#prune(name);
@@ -285,6 +284,24 @@ export class HubProcess {
     this.registry
       .sawSerial(group, task, serial)
       .catch((thrown) => this.#context.telemetry.error(asSluiceError(thrown), { task }));
+  }
+
+  /** What lies on a board may be anybody's: nonsense is counted and passed over. */
+  #guard(what: string, topic: string, hear: () => void): void {
+    try {
+      hear();
+    } catch (thrown) {
+      const { code, message: reason } = asSluiceError(thrown);
+      this.#context.telemetry.count('fleet_refused', { what, code }, 1, { reason, topic });
+    }
+  }
+
+  /** A broker's rules guard names, not payloads: what a site says of another is none of its business. */
+  #heardActual(place: string, payload: Uint8Array): void {
+    const actual = decodeActual(payload);
+    if (`${actual.site}/models/${actual.task}/actual` !== place)
+      throw new SluiceError('ACTUAL_INVALID', `${place} speaks for ${actual.site} and task ${actual.task}`);
+    this.hub.actual(actual);
   }
 
   /** What a rollback would go back to stays, however many were rejected since. */
@@ -336,6 +353,17 @@ export class HubProcess {
     for (const delivery of deliveries) delivery.settle('done');
   }
 
+  /**
+   * An alarm about a model that was replaced or taken back is answered already: a gateway may have been away, and a hub
+   * that has lost its store hears the topic from its beginning.
+   */
+  #concerns({ task, model }: Alarm): boolean {
+    const [base] = model.split('+');
+    if (!/^[0-9a-f]{64}$/.test(base)) return true;
+    const stage = this.registry.list(task).find(({ digest }) => digest === base)?.stage;
+    return stage === 'live' || stage === 'canary' || stage === 'candidate';
+  }
+
   /** Gives labelled rows; the rest is heard at once. */
   #understand({ topic, payload }: Message, sink: string, name: string, what: Heard, kept: Promise<void>[]) {
     const site = siteOf(this.#config, sink, topic, name, what);
@@ -347,23 +375,10 @@ export class HubProcess {
       this.#context.onWindow?.(from, task, window.from, window.to, window.numbers);
     } else {
       const { site: from, ...alarm } = readAlarm(payload, site);
-      kept.push(this.hub.alarm(from, alarm));
+      if (this.#concerns(alarm)) kept.push(this.hub.alarm(from, alarm));
       this.#context.onAlarm?.(from, alarm);
     }
     return [];
-  }
-
-  #gauges(): void {
-    const { telemetry, clock } = this.#context;
-    const { sites } = this.hub.status();
-    for (const { site, lastSeen, windows } of sites) {
-      telemetry.set('fleet_last_seen_seconds', { site }, Math.max(0, clock.now() - lastSeen) / 1_000);
-      for (const [task, { numbers }] of Object.entries(windows)) {
-        const accuracy = numbers['quality.window.accuracy'];
-        if (accuracy !== undefined) telemetry.set('fleet_accuracy', { site, task }, accuracy);
-        telemetry.set('fleet_rate', { site, task }, numbers.rate ?? 0);
-      }
-    }
   }
 }
 

@@ -3,7 +3,7 @@
  * belongs to a fleet (`models`), what follows the hub and tells it the labels.
  */
 import type { Config } from '../config.ts';
-import type { Bury, Clock, Engine, JournalEntry, Store } from '../contract.ts';
+import type { Bury, Clock, Engine, Event, JournalEntry, Store } from '../contract.ts';
 import { asSluiceError } from '../errors.ts';
 import { type Base, bundleBase } from '../fleet/base.ts';
 import { newDeltaTest } from '../fleet/delta.ts';
@@ -40,6 +40,8 @@ export interface SeenVerdict {
   /** With two labels the probability of the positive one, else of the label. */
   readonly score: number | null;
   readonly model: string;
+  /** What was judged; to be let go of soon. */
+  readonly source: Event;
 }
 
 /** Drift is looked for in blocks of so much time at most, whatever the length of the windows that are told. */
@@ -116,11 +118,12 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
 function seen(task: Task, { events, scores, predicted, model }: ScoredNumbers): SeenVerdict[] {
   const { labels, positive } = task;
   const first = Math.max(0, events.length - SEEN);
-  return events.slice(first).map(({ id, device, at }, i) => {
+  return events.slice(first).map((source, i) => {
+    const { id, device, at } = source;
     const label = predicted[first + i];
     const column = labels.length === 2 ? positive : label;
     const score = column < 0 ? null : scores[(first + i) * labels.length + column];
-    return { event: id, device, at, label: label < 0 ? null : labels[label], score, model };
+    return { event: id, device, at, label: label < 0 ? null : labels[label], score, model, source };
   });
 }
 

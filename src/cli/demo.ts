@@ -157,13 +157,7 @@ async function startGateways(
   return { apps, token };
 }
 
-function tell(
-  event: HubEvent,
-  teller: Teller,
-  moments: LoopMoment[],
-  plant: Plant,
-  screen: Screen,
-): void {
+function tell(event: HubEvent, teller: Teller, moments: LoopMoment[], plant: Plant, screen: Screen): void {
   const { seconds, tasks } = plant.counts();
   const text = teller.line(event, tasks.find(({ task }) => task === event.task)?.recentAccuracy ?? null);
   if (text === null) return;

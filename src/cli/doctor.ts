@@ -4,6 +4,7 @@
  */
 import { hideSecrets, loadConfig } from '../config.ts';
 import { examineBrokers } from './doctor/brokers.ts';
+import { examineFleet } from './doctor/fleet.ts';
 import { examineMachine, type Finding } from './doctor/machine.ts';
 import { examineStore } from './doctor/store.ts';
 import { collectSetting, type DefineVerb, print, printJson, type Terminal } from './terminal.ts';
@@ -19,7 +20,7 @@ export const define: DefineVerb = (command, terminal) => {
   command
     .option(
       '-c, --config <file>',
-      'configuration file: its brokers, certificates and store are looked at too',
+      'configuration file: its brokers, certificates, keys and store are looked at too',
     )
     .option('--set <path=value>', 'override one option of it (repeatable)', collectSetting, [])
     .option('--json [file]', 'the result as JSON (secrets hidden), to standard output or a file')
@@ -36,7 +37,11 @@ async function doctor(options: DoctorOptions, terminal: Terminal): Promise<void>
     ...(await examineMachine(now)),
   ];
   if (config)
-    findings.push(...(await examineStore(config.store.path)), ...(await examineBrokers(config, now)));
+    findings.push(
+      ...(await examineStore(config.store.path)),
+      ...examineFleet(config),
+      ...(await examineBrokers(config, now)),
+    );
   const bad = findings.filter((finding) => finding.state === 'bad');
   if (bad.length > 0) terminal.exitCode = 1;
   if (options.json !== undefined)

@@ -105,7 +105,9 @@ async function gather(
   if (ways.length !== 1)
     throw new SluiceError(
       'USAGE',
-      'name what the label is for in one way: --event, --message-id, --raw, --device, or --file',
+      defaults.forget
+        ? 'name what is to be forgotten in one way: --event, --message-id, --raw, or --device with --from and --to'
+        : 'name what the label is for in one way: --event, --message-id, --raw, --device, or --file',
     );
   if (options.origin.length > 256) throw new SluiceError('USAGE', '--origin: at most 256 characters');
   if (file !== undefined) return gatherFile(file, options, defaults, terminal);

@@ -130,12 +130,20 @@ function everyCommand(command: Command): Command[] {
   return [command, ...command.commands.flatMap(everyCommand)];
 }
 
+/** `sluice models list` */
+function called(command: Command): string {
+  return command.parent ? `${called(command.parent)} ${command.name()}` : command.name();
+}
+
 /** Output goes to the terminal that was handed in, and nothing ends the process. */
 function direct(command: Command, terminal: Terminal): void {
   command.exitOverride().configureOutput({
     writeOut: (text) => void terminal.stdout.write(text),
     writeErr: (text) => void terminal.stderr.write(text),
-    outputError: (text, write) => write(`sluice: USAGE: ${text.replace(/^error: /, '')}`),
+    outputError: (text, write) => {
+      const what = text.replace(/^error: /, '').trimEnd();
+      write(`sluice: USAGE: ${what}\n  See \`${called(command)} --help\`.\n`);
+    },
     getOutHelpWidth: () => terminal.stdout.columns ?? 80,
     getErrHelpWidth: () => terminal.stderr.columns ?? 80,
     getOutHasColors: () => false,

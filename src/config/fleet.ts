@@ -16,7 +16,7 @@ export const models = z.strictObject({
   trust: file
     .optional()
     .describe(
-      'file of trusted public keys, one a line, as `sluice keys trust` writes it; default `trusted-keys` in the store; a hub in this file is trusted by itself',
+      'file of trusted public keys, one a line, as `sluice keys trust` writes it; default `trusted-keys` in the store; it is read again with each reload (SIGHUP); a hub in this file is trusted by itself',
     ),
   maxBytes: byteSize.prefault('256MiB').describe('larger bundles are refused'),
 });

@@ -27,8 +27,10 @@ const GROUP = 8;
 const STRETCHES = 15;
 const BELIEVED = 3;
 /** What is taken for the dependence before that is known, and at most. */
-const UNKNOWN = 1.5;
-const MOST = 10;
+const UNKNOWN = 3;
+const MOST = 16;
+/** Groups are short beside long episodes, and see about half of what hangs together (simulated: spells of 10 to 50 rows). */
+const UNSEEN = 2;
 
 const clip = (loss: number) => Math.min(MAX_LOSS, Math.max(0, loss));
 
@@ -52,7 +54,8 @@ class Dependence {
     if (this.#stretches.length < BELIEVED) return;
     const single = median(this.#stretches.map((one) => one.single));
     const groups = median(this.#stretches.map((one) => one.groups));
-    this.factor = single > 1e-12 ? Math.min(MOST, Math.max(1, groups / single)) : 1;
+    const excess = single > 1e-12 ? Math.max(0, groups / single - 1) : 0;
+    this.factor = Math.min(MOST, 1 + UNSEEN * excess);
   }
 }
 

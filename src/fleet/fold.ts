@@ -4,11 +4,12 @@
  * to the same position are the same bits, whatever snapshots and batches lay between.
  */
 import type { Clock, Engine, JournalEntry, Model, Rows, Snapshot, Store } from '../contract.ts';
-import { SluiceError } from '../errors.ts';
+import { asSluiceError, SluiceError } from '../errors.ts';
 import { concat } from '../features/rows.ts';
 import { Quality, QualityWindow } from '../task/metrics.ts';
 import type { QualityState } from '../task/quality.ts';
 import type { Task } from '../task/task.ts';
+import type { Telemetry } from '../telemetry.ts';
 import type { Base } from './base.ts';
 
 /** Entries learned in one native call. */
@@ -18,6 +19,12 @@ const LEAD_EVERY = 4;
 
 /** Told the probabilities (row-major) that the model gave to each entry right before it learned that entry. */
 export type Watch = (entries: readonly JournalEntry[], scores: Float32Array) => void;
+
+export interface FoldContext {
+  readonly task: Task;
+  readonly engine: Engine;
+  readonly telemetry: Telemetry;
+}
 
 /** What is saved beside the weights. `base` and `since` are missing in stores of the first version: a blank base. */
 interface Meta {
@@ -72,6 +79,25 @@ export class Fold {
     const model = weights ? task.loadModel(engine, weights, kind ?? undefined) : task.newModel(engine);
     const counts = new Array<number>(task.labels.length).fill(0);
     return new Fold(task, base, learns, model, counts, new QualityWindow(task.labels), base.since);
+  }
+
+  /** From the snapshot where it stands on this base and can be used, else from the base. */
+  static open(
+    { task, engine, telemetry }: FoldContext,
+    base: Base,
+    learns: boolean,
+    snapshot: Snapshot | null,
+  ): Fold {
+    if (snapshot) {
+      try {
+        const restored = Fold.restore(task, base, engine, learns, snapshot);
+        if (restored) return restored;
+      } catch (thrown) {
+        // The journal may still hold everything: fold it from its beginning.
+        telemetry.error(asSluiceError(thrown, 'MODEL_CORRUPT'), { task: task.name });
+      }
+    }
+    return Fold.start(task, base, engine, learns);
   }
 
   /**

@@ -7,7 +7,7 @@
  * and swaps between two calls: a batch is scored by one model and named after it. Beside it may run a companion
  * (the model that it is compared with) and the bare base (which the delta must not be worse than).
  */
-import type { JournalEntry, PairedLoss, Rows, Scorer, Snapshot } from '../contract.ts';
+import type { JournalEntry, PairedLoss, Rows, Scorer } from '../contract.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
 import type { QualityWindow } from '../task/metrics.ts';
 import { type Base, blankBase } from './base.ts';
@@ -60,7 +60,7 @@ export class Learner implements Scorer {
     this.#context = context;
     const base = context.base ?? blankBase(context.task);
     const newest = context.store.snapshots.newest(context.task.name);
-    this.#live = this.#fold(base, newest);
+    this.#live = Fold.open(context, base, this.#learns, newest);
     this.#sides = new Sides(context, () => this.#live);
     // Where the base was recorded and the process killed before its first snapshot, what lies there is of the one before.
     const alone = newest !== null && this.#live.position !== newest.journal;
@@ -162,23 +162,20 @@ export class Learner implements Scorer {
 
   /** Whether a label in the journal can be taken back. What lies in the base alone is the hub's to forget. */
   canUndo(seq: number): boolean {
-    return this.#isInBase(seq) || seq > this.#oldestUndoable;
+    return this.#isInBase(seq) || this.mustUndo(seq);
   }
 
-  /** Whether it has to be taken out of the running model. */
+  /** Whether it has to be taken out of the running model, and can be: it does not lie in a snapshot alone. */
   mustUndo(seq: number): boolean {
-    return !this.#isInBase(seq) && seq > this.#oldestUndoable;
+    const { store, task } = this.#context;
+    return !this.#isInBase(seq) && seq > store.snapshots.oldest(task.name);
   }
 
   /** In that of the model that is about to run, too. */
   #isInBase(seq: number): boolean {
-    const folds = this.#next ? [this.#live, this.#next] : [this.#live];
-    return folds.every(({ base }) => base.digest !== null && seq <= base.since);
-  }
-
-  /** Labels journalled at or before this seq lie in a snapshot alone. */
-  get #oldestUndoable(): number {
-    return this.#context.store.snapshots.oldest(this.#context.task.name);
+    return [this.#live, this.#next ?? this.#live].every(
+      ({ base }) => base.digest !== null && seq <= base.since,
+    );
   }
 
   /**
@@ -215,9 +212,11 @@ export class Learner implements Scorer {
     if (!inLine || !plain || this.#stopped) return;
     const { telemetry, task } = this.#context;
     const from = entries[0].seq;
-    this.#live.follow(entries, this.#sides.watch).then(
+    const live = this.#live;
+    live.follow(entries, this.#sides.watch).then(
       () => telemetry.count('labels_learned', { task: task.name }, entries.length),
-      (thrown) => this.#notLearned(from, thrown),
+      // One that was swapped out meanwhile is closed; the one in its place reads the journal.
+      (thrown) => live === this.#live && this.#notLearned(from, thrown),
     );
   }
 
@@ -228,8 +227,7 @@ export class Learner implements Scorer {
       this.#tail = null;
       this.#rewindFrom(entries[0].seq);
       // What they would have superseded is effective again; a model folded meanwhile has passed it.
-      for (const { supersedes } of entries)
-        if (supersedes > 0 && this.mustUndo(supersedes)) this.#rewindFrom(supersedes);
+      for (const { supersedes } of entries) if (this.mustUndo(supersedes)) this.#rewindFrom(supersedes);
     }
     this.wake();
   }
@@ -242,10 +240,13 @@ export class Learner implements Scorer {
 
   /** The model refused a batch that its fold has already passed. */
   #notLearned(from: number, thrown: unknown): void {
-    const { telemetry, task } = this.#context;
-    telemetry.error(asSluiceError(thrown), { task: task.name });
+    this.#complain(thrown);
     this.#rewindTo = Math.min(this.#rewindTo ?? from, from);
     this.wake();
+  }
+
+  #complain(thrown: unknown): void {
+    this.#context.telemetry.error(asSluiceError(thrown), { task: this.#context.task.name });
   }
 
   /** The journal has grown. */
@@ -281,26 +282,12 @@ export class Learner implements Scorer {
     return this.#live.model.save();
   }
 
-  #fold(base: Base, snapshot: Snapshot | null): Fold {
-    const { task, engine, telemetry } = this.#context;
-    if (snapshot) {
-      try {
-        const restored = Fold.restore(task, base, engine, this.#learns, snapshot);
-        if (restored) return restored;
-      } catch (thrown) {
-        // The journal may still hold everything: fold it from its beginning.
-        telemetry.error(asSluiceError(thrown, 'MODEL_CORRUPT'), { task: task.name });
-      }
-    }
-    return Fold.start(task, base, engine, this.#learns);
-  }
-
   async #work(): Promise<void> {
     while (!this.#stopped) {
       this.#again = false;
       try {
         if (this.#rewindTo !== null) await this.#rewind(this.#rewindTo);
-        // What is to be taken back was decided for the bases that run: none comes between that and its entry.
+        // What is to be taken back was decided for the bases that run.
         const change = this.#saver.held ? undefined : this.#changes.shift();
         if (change) await this.#change(change);
         const grew = await this.#advance();
@@ -315,7 +302,7 @@ export class Learner implements Scorer {
         this.#context.onLearned?.();
         return;
       } catch (thrown) {
-        this.#context.telemetry.error(asSluiceError(thrown), { task: this.#context.task.name });
+        this.#complain(thrown);
         if (this.#closing) return;
         await this.#context.clock.sleep(RETRY_MS);
       }
@@ -341,7 +328,10 @@ export class Learner implements Scorer {
     const { store, task, telemetry } = this.#context;
     this.#rewindTo = null;
     try {
-      await this.#replace(() => this.#fold(this.base, store.snapshots.newest(task.name, seq - 1)), () => true);
+      await this.#replace(
+        () => Fold.open(this.#context, this.base, this.#learns, store.snapshots.newest(task.name, seq - 1)),
+        () => true,
+      );
     } catch (thrown) {
       this.#rewindTo = Math.min(this.#rewindTo ?? seq, seq);
       throw thrown;
@@ -349,15 +339,10 @@ export class Learner implements Scorer {
     telemetry.count('model_rewound', { task: task.name }, 1, { from: seq });
   }
 
-  /**
-   * Folds beside the live model up to where that one stands, and swaps between two calls. Goes on to the end even
-   * where a correction comes meanwhile, which then has its own turn: so it always ends.
-   */
+  /** Folds beside the live model up to where that stands, and swaps. A correction that comes meanwhile has its own turn: so it ends. */
   async #replace(begin: () => Fold, gaveUp: () => boolean): Promise<void> {
-    const { store, clock, telemetry, task } = this.#context;
-    // Where the live model refuses it is folded again in its own turn.
-    const lead = () =>
-      this.#advance().catch((thrown) => telemetry.error(asSluiceError(thrown), { task: task.name }));
+    const { store, clock } = this.#context;
+    const lead = () => this.#advance().catch((thrown) => this.#complain(thrown));
     this.#tail = null; // from here on both read the journal, so that both have the same entries
     try {
       const next = begin();

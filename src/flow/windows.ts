@@ -65,6 +65,8 @@ interface Watched {
   readonly total: Totals;
   /** The last closed window, for the status. */
   last: { rate: number; latencyMs: { p50: number; p95: number; p99: number } };
+  /** Streams whose change was told and is not over. */
+  readonly open: Set<string>;
 }
 
 /** Since the process began, quality since the model began. */
@@ -108,14 +110,16 @@ export class Windows {
     this.#from = clock.now();
   }
 
-  add(watched: Omit<Watched, 'total' | 'last'>): void {
+  add(watched: Omit<Watched, 'total' | 'last' | 'open'>): void {
     const byLabel = watched.task.labels.map(() => 0);
     const total = { events: 0, dead: 0, learning: 0, byLabel, latency: new LatencyHistogram() };
     this.#watched.set(watched.task.name, {
       ...watched,
       total,
       last: { rate: 0, latencyMs: { p50: 0, p95: 0, p99: 0 } },
+      open: new Set(),
     });
+    this.#telemetry.set('drift_open', { task: watched.task.name }, 0);
   }
 
   /** Closes the window of every task and publishes it. Not waited for: metrics never hold up an event. */
@@ -194,8 +198,11 @@ export class Windows {
   }
 
   /** An alarm waits for its sink, unlike a window: there are few, and somebody acts on each. */
-  #alarm({ task, alarms }: Watched, alarm: Alarm): void {
+  #alarm({ task, alarms, open }: Watched, alarm: Alarm): void {
     const { stream, state, before, now } = alarm;
+    if (state === 'drift') open.add(stream);
+    else open.delete(stream);
+    this.#telemetry.set('drift_open', { task: task.name }, open.size);
     if (state === 'drift')
       this.#telemetry.count('drift_alarms', { task: task.name, stream }, 1, {
         since: isoTime(alarm.since),

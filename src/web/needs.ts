@@ -80,7 +80,9 @@ function notReady({ ready, stopped }: Known): Need[] {
 /** `press-07 · vibration`: where it shows, else what was watched. */
 function ofAlarm({ site, alarm }: OpenAlarm, { now, can }: Known): Need {
   const { task, stream, devices, features, before, since } = alarm;
-  const watched = stream.replace(/^(feature|missing|range):/, '');
+  const watched = Object.hasOwn(NAMES, stream)
+    ? NAMES[stream]
+    : stream.replace(/^(feature|missing|range):/, '');
   const where = [devices.slice(0, 2).join(', '), features[0] ?? watched].filter(Boolean).join(' · ');
   const shares = /^(verdicts|missing:|accuracy|error)/.test(stream);
   const show = shares ? percent : level;
@@ -94,7 +96,7 @@ function ofAlarm({ site, alarm }: OpenAlarm, { now, can }: Known): Need {
     'warn',
     task,
     `${where || stream} drifts`,
-    `${words(stream)} ${show(before)} → ${show(alarm.now)}${site ? ` at ${site}` : ''} · told by ${alarm.detector}`,
+    `${words(stream)} ${show(before)} → ${show(alarm.now)}${site ? ` at ${site}` : ''} · told by ${detectorName(alarm.detector)}`,
     since,
     [{ kind: 'see', label: 'see', target: 'quality' }, ...span],
   );
@@ -109,6 +111,10 @@ const NAMES: Readonly<Record<string, string>> = {
   volume: 'volume',
   latency: 'latency',
 };
+
+/** What is a kind of test and no name is called so. */
+const detectorName = (detector: string): string =>
+  detector === 'sequential' ? 'a sequential test' : detector;
 
 /** The name of a stream as people say it. */
 export function words(stream: string): string {

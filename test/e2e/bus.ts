@@ -15,14 +15,15 @@ export interface Bus {
   close(): Promise<void>;
 }
 
-export async function mqttBus(url: string): Promise<Bus> {
+/** `version` 4 is MQTT 3.1.1: the embedded broker. */
+export async function mqttBus(url: string, version: 4 | 5 = 5): Promise<Bus> {
   const id = Math.random().toString(36).slice(2);
   const open = (name: string) =>
     connectAsync(url, {
-      protocolVersion: 5,
+      protocolVersion: version,
       clientId: `bus-${name}-${id}`,
       clean: false,
-      properties: { sessionExpiryInterval: 3600 },
+      ...(version === 5 ? { properties: { sessionExpiryInterval: 3600 } } : {}),
     });
   const sender: MqttClient = await open('out');
   const reader: MqttClient = await open('in');

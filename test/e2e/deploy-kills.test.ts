@@ -38,6 +38,7 @@ ${deployedTask('plant', 'online')}`;
       input: 'plant/press/telemetry',
       verdict: 'sluice/north/machine/verdict',
       feedback: 'sluice/north/machine/feedback',
+      dead: 'sluice/north/machine/dead',
     };
     try {
       const seed = Number(process.env.SLUICE_SEED ?? 1);

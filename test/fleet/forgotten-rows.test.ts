@@ -7,6 +7,9 @@ import { systemClock } from '../../src/clock.ts';
 import type { LabelledRow } from '../../src/contract.ts';
 import { readRows } from '../../src/envelope/rows.ts';
 import { Envelope } from '../../src/envelope.ts';
+import { SluiceError } from '../../src/errors.ts';
+import { hubLoopOptions } from '../../src/fleet/hub/options.ts';
+import { makeCandidate } from '../../src/fleet/hub/training.ts';
 import { RowsFeed } from '../../src/fleet/rows-feed.ts';
 import { openPool, type Pool } from '../../src/state/pool.ts';
 import { eventOf, makeRig, type Rig, task } from './kit.ts';
@@ -113,9 +116,66 @@ test('an event that is forgotten after its withdrawal, when only the journal sti
   await learn(range(0, 3));
   await rig.give([['t/0/1', null]]);
   await rig.store.join.erase(task.name, ['t/0/1']); // as its limits would have done long since
-  const row = () => rig.store.journal.tail(task.name, 0, 100).entries.filter(({ event }) => event === 't/0/1');
+  const row = () =>
+    rig.store.journal.tail(task.name, 0, 100).entries.filter(({ event }) => event === 't/0/1');
   expect(row().some(({ joined }) => joined.device !== '')).toBe(true);
   await forget(1);
   expect(row().every(({ joined }) => joined.device === '')).toBe(true);
   expect(rig.store.waiting.size).toBe(0);
 });
+
+test.each([
+  ['was taken back since', 2_000, null],
+  ['was taken back before it was trained', 500, 'goes on'],
+])(
+  'a training goes on from the live model unless something that it may know %s',
+  async (_what, withdrawnAt, start) => {
+    const { features: version, labels, event, positive, shape } = task;
+    const { set } = await setOf(60);
+    const seen: (Uint8Array | null)[] = [];
+    const stop = new SluiceError('TRAINING_FAILED', 'seen enough');
+    const want = {
+      task: {
+        ...{
+          name: task.name,
+          event,
+          labels,
+          positive,
+          features: version,
+          featureOptions: {},
+          shape,
+          seed: 1,
+        },
+        ...{ learning: 'online', first: { kind: 'linear', options: {}, passes: 1, newest: 0 } },
+      },
+      parts: {
+        pool: {
+          training: async () => ({ set, through: {}, until: 3_000, digest: '', position: 1, withdrawnAt }),
+        },
+        trainer: {
+          train: async ({ start: from }: { start: Uint8Array | null }) => {
+            seen.push(from);
+            throw stop;
+          },
+        },
+      },
+      options: hubLoopOptions.parse({ retrain: { minRows: 20 } }),
+      live: { digest: 'd', weights: Buffer.from('goes on'), until: 1_000 },
+      ...{ reason: '', since: null, now: () => 0, signal: new AbortController().signal },
+    } as unknown as Parameters<typeof makeCandidate>[0];
+    await expect(makeCandidate(want)).rejects.toBe(stop);
+    expect(seen.map((from) => from && Buffer.from(from).toString())).toEqual([start]);
+  },
+);
+
+async function setOf(n: number) {
+  await learn(range(0, n));
+  await told();
+  const before = await pool.set(task.name, { features: task.features, shape: task.shape });
+  expect(before.withdrawnAt).toBe(0);
+  await rig.give([['t/0/0', null]]);
+  await told();
+  const after = await pool.set(task.name, { features: task.features, shape: task.shape });
+  expect(after.withdrawnAt).toBeGreaterThan(1e12);
+  return after;
+}

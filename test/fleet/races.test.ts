@@ -28,7 +28,8 @@ function failNextWrite(): void {
   Lmdb.prototype.write = function (ops) {
     Lmdb.prototype.write = write;
     const tooLong = { table: this.tables.meta, key: Buffer.alloc(5_000), value: Buffer.alloc(1) };
-    return write.call(this, [...ops, tooLong]);
+    // First: what is put before a throw may still land, which no failing disk would do.
+    return write.call(this, [tooLong, ...ops]);
   };
 }
 

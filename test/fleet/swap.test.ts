@@ -10,13 +10,13 @@ import fc from 'fast-check';
 import { afterEach, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { Engine, Model, Store } from '../../src/contract.ts';
+import { SluiceError } from '../../src/errors.ts';
 import { RowArena } from '../../src/features/rows.ts';
 import { type Base, blankBase } from '../../src/fleet/base.ts';
 import { Labels } from '../../src/fleet/labels.ts';
 import { Learner } from '../../src/fleet/learner.ts';
 import { openStore, storeOptions } from '../../src/state.ts';
 import { Telemetry } from '../../src/telemetry.ts';
-import { SluiceError } from '../../src/errors.ts';
 import { bitsOf, engine, eventOf, task } from './kit.ts';
 
 const closing: (() => Promise<unknown>)[] = [];
@@ -293,3 +293,93 @@ test('is the fold of its base and the labels behind it, whatever comes at once',
     { numRuns: Number(process.env.RUNS ?? 30), endOnFailure: true, interruptAfterTimeLimit: 500_000 },
   );
 }, 600_000);
+
+test('of several bases that are asked for at once each is run in turn, and each is told', async () => {
+  const site = await openSite();
+  await join(site, range(0, 20));
+  await give(
+    site,
+    Array.from({ length: 20 }, (_, n) => [n, eventOf(n).label] as const),
+  );
+  const bases = await Promise.all([0, 1, 2].map((n) => baseOf(n, 10)));
+  await inTime(Promise.all(bases.map((base) => site.learner.install(base))));
+  expect(site.learner.base).toEqual(bases[2]);
+  await isTheFold(site);
+});
+
+test('labels that never stop coming do not hold up a swap', async () => {
+  let slow = 0;
+  const site = await openSite(() => slow);
+  await join(site, range(0, 400));
+  slow = 3;
+  let n = 0;
+  let going = true;
+  const labelling = (async () => {
+    for (; going && n < 400; n++) {
+      void give(site, [[n, eventOf(n).label]]);
+      await systemClock.sleep(1);
+    }
+  })();
+  await systemClock.sleep(60);
+  await inTime(site.learner.install(await baseOf(1, 0)));
+  expect(n, 'they were still coming').toBeLessThan(400);
+  going = false;
+  await labelling;
+  await isTheFold(site);
+});
+
+test('an append that fails while a base waits for it holds up nothing', async () => {
+  const site = await openSite();
+  await join(site, range(0, 6));
+  await give(
+    site,
+    [0, 1, 2].map((n) => [n, eventOf(n).label] as const),
+  );
+  await site.learner.settled();
+  disk.fails = true;
+  const failing = give(site, [[3, eventOf(3).label]]).then(
+    () => 'durable',
+    () => 'failed',
+  );
+  const installed = site.learner.install(await baseOf(1, 0));
+  expect(await failing).toBe('failed');
+  await inTime(installed);
+  await isTheFold(site);
+  expect(site.learner.labels).toBe(3);
+});
+
+test('a label that lies in one base and not in the other is taken back while the one makes room for the other', async () => {
+  let slow = 0;
+  const site = await openSite(() => slow);
+  await join(site, range(0, 40));
+  await give(
+    site,
+    Array.from({ length: 40 }, (_, n) => [n, eventOf(n).label] as const),
+  );
+  await site.learner.install(await baseOf(1, 30));
+  slow = 20;
+  const back = site.learner.install(await baseOf(2, 0)); // knows none of them
+  await systemClock.sleep(10);
+  await give(site, [[4, flip(eventOf(4).label)]]);
+  slow = 0;
+  await inTime(back);
+  await isTheFold(site);
+  expect(site.learner.labels).toBe(40);
+});
+
+test('what was tested under earlier bases stays counted, once, over a swap, a correction after it and a restart', async () => {
+  const site = await openSite();
+  const all = Array.from({ length: 40 }, (_, n) => [n, eventOf(n).label] as const);
+  await join(site, range(0, 40));
+  await give(site, all.slice(0, 30));
+  await site.learner.install(await baseOf(1, 20));
+  expect(site.learner.quality.total.tested).toBe(30);
+  await give(site, [[25, flip(eventOf(25).label)]]);
+  await site.learner.settled();
+  expect(site.learner.quality.total.tested).toBe(30);
+  site.recorded = site.learner.base;
+  await site.kill(true);
+  await give(site, [[26, flip(eventOf(26).label)], ...all.slice(30)]);
+  await site.learner.settled();
+  expect(site.learner.quality.total.tested).toBe(40);
+});

@@ -30,6 +30,7 @@ it('a model of the registry is shown with what the hub knows beside', () => {
     signer: null,
     quality,
     gain,
+    compared: null,
     waiting: true,
     runsOn: ['a'],
     of: 2,

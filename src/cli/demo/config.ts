@@ -65,7 +65,7 @@ hub:
   key: ${JSON.stringify(key)}
   approve: auto
   budget: 6
-  retrain: { minRows: 600, volume: 0, every: 10m, cooldown: 15s, afterDrift: 800, afterDriftDeadline: 20s }
+  retrain: { drift: any, minRows: 600, volume: 0, every: 10m, cooldown: 15s, afterDrift: 800, afterDriftDeadline: 20s }
   gate: { minCount: 200, deadline: 45s, margin: 0.05 }
   rollout: { stages: [canary, fleet], canaryShare: 0.5, minCount: 150, deadline: 45s, watch: 20s, silent: 20s }
 `;

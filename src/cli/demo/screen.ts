@@ -57,9 +57,8 @@ export class Screen {
   summary(summary: FleetSummary, learned: number): void {
     for (const line of summaryLines(summary)) this.#line(line);
     this.#line(`${grouped(learned)} labels learned`);
-    this.#line(
-      'your data: `sluice init URL` listens to a broker and writes a configuration; `sluice run -c FILE` runs it',
-    );
+    this.#line('your data: `npx --no-install sluice init URL` listens and writes sluice.yaml;');
+    this.#line('           `npx --no-install sluice run -c sluice.yaml` runs it');
   }
 
   #milestones(): void {
@@ -71,10 +70,7 @@ export class Screen {
         );
       if (task.state === 'live') this.#once(`${name} live`, `verdicts   ${name} · it gives labels now`);
       if (task.dead > 0)
-        this.#once(
-          `${name} dead`,
-          `dead       ${name} · a payload that cannot be used went to the dead-letter topic`,
-        );
+        this.#once(`${name} dead`, `dead       ${name} · an unusable payload went to the dead letters`);
     }
   }
 

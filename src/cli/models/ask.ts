@@ -29,6 +29,7 @@ export async function askOfModel(
   const registry = await place.registry();
   const { row, bundle, bytes } = await findModel(name, options.task, place);
   if (row?.stage === 'live') throw new SluiceError('USAGE', `${nameOf(bundle.manifest)} is live already`);
+  if (place.config) expectTask(bundle.manifest.task, registry, place);
   if (!row && what === 'promote') await registry.deposit(bytes);
   return ask(registry, { what, task: bundle.manifest.task, digest: bundle.digest }, options, terminal);
 }
@@ -86,7 +87,7 @@ async function ask(
     terminal,
     hub === null
       ? 'no hub runs on this registry: the next one to start follows it'
-      : `the running hub${hub === '' ? '' : ` (process ${hub})`} follows it; \`sluice models list\` shows when it has`,
+      : `the running hub${hub === '' ? '' : ` (process ${hub})`} follows it: \`sluice models list\` shows what came of it, and the audit log (dashboard, audit.jsonl of the registry) why not`,
   );
 }
 

@@ -13,7 +13,7 @@ import { Incidents } from './incidents.ts';
 import type { Memory } from './memory.ts';
 import { followOrder, type OrderResult } from './orders.ts';
 import { Recent } from './recent.ts';
-import type { Cause, TaskRecord } from './record.ts';
+import type { Cause, Finished, TaskRecord } from './record.ts';
 import { type RolloutContext, RolloutMachine } from './rollout.ts';
 import { type Candidate, makeCandidate } from './training.ts';
 import { dueCause } from './triggers.ts';
@@ -21,6 +21,8 @@ import { sayMeasured } from './words.ts';
 
 /** A training that the process did not survive is begun again so often. */
 const MAX_ATTEMPTS = 3;
+/** Candidates that one drift may lead to. */
+const MAX_TRIES = 5;
 /** Sites whose newest seq is remembered. */
 const MAX_THROUGH = 4_096;
 /** Verdicts of a new model that are counted after its roll-out. */
@@ -281,6 +283,32 @@ export class TaskLoop {
     const last = this.memory.record.finished.at(-1);
     if (!last || last.incident === null) return;
     if (this.incidents.settle(last.incident, last.passed, this.#context.clock.now())) this.memory.touch();
+    this.#tryAgain(last);
+  }
+
+  /** The drift goes on and its candidate did not come through: with as many new labels again another one is made. */
+  #tryAgain({ incident: id, again, at }: Finished): void {
+    const { record } = this.memory;
+    const now = this.#context.clock.now();
+    const incident = this.incidents.list.find((one) => one.id === id);
+    if (!again || record.cause || !incident || incident.active.length === 0) return;
+    // A training that began since has had its try.
+    if (
+      (record.trainedAt ?? 0) > at ||
+      record.finished.filter((one) => one.incident === id).length >= MAX_TRIES
+    )
+      return;
+    const reason = `drift: ${incident.reason}; the last candidate did not come through`;
+    record.cause = {
+      kind: 'drift',
+      reason,
+      at: now,
+      incident: incident.id,
+      since: incident.since,
+      again: true,
+      rows: 0,
+    };
+    this.memory.touch();
   }
 
   /** Resolves when no training runs in this process; what it made is taken with the next step. */

@@ -16,6 +16,8 @@ export interface Cause {
   /** Of drift: the incident, since when, labelled rows from after that. */
   readonly incident: number | null;
   readonly since: number;
+  /** Another try for a drift whose candidate did not come through. */
+  readonly again?: boolean;
   rows: number;
 }
 
@@ -69,6 +71,8 @@ export interface Finished {
   /** Of the cause, and whether the gate was passed. */
   readonly incident: number | null;
   readonly passed: boolean;
+  /** The gate did not pass it, and no person said so: another try may do better. */
+  readonly again?: boolean;
 }
 
 /** A thing that a decision asks for outside the record; done after it was saved, and again after a kill: at least once. */

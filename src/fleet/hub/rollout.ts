@@ -16,7 +16,7 @@ import type { HubLoopOptions } from './options.ts';
 import { type PairedFigures, PairedTest } from './paired.ts';
 import type { Cause, Deed, Finished, Rollout, Step, Tally, TaskRecord } from './record.ts';
 import type { HubParts, HubTask } from './seams.ts';
-import { chooseSites, type Progress, type Sites } from './sites.ts';
+import { chooseSites, type Progress, type Sites, stageOf } from './sites.ts';
 import { sayFigures, sayProgress } from './words.ts';
 
 /** A refusal counts once the others had time to say theirs. */
@@ -194,15 +194,9 @@ export class RolloutMachine {
     if (known && now > known.manifest.expires) await this.#takeBack('nobody approved it before it expired');
   }
 
-  /** The next stage of this roll-out. A first model has nothing to be compared with: it goes to all. */
-  #stageOf(rollout: Rollout): 'shadow' | 'canary' | 'fleet' {
-    const { stages } = this.#context.options.rollout;
-    return rollout.base ? (stages[rollout.stage] ?? 'fleet') : 'fleet';
-  }
-
   async #enter(rollout: Rollout, now: number): Promise<void> {
     const { memory, options } = this.#context;
-    const stage = this.#stageOf(rollout);
+    const stage = stageOf(rollout, this.#context);
     if (stage !== 'shadow' && !isOpen(options.windows, now)) {
       // The deadline does not run while nothing may be done.
       rollout.since = now;
@@ -355,8 +349,12 @@ export class RolloutMachine {
     const outcome = isRunBySome(word, digest) ? 'rolledBack' : 'rejected';
     await memory.decide({
       word: names(word, digest) ? { run: this.#record.live, candidate: null, compare: null } : undefined,
-      change: (record) => this.#end(record, finished(task.name, rollout, outcome, reason, clock.now())),
-      // The move is in the audit log by itself; a rollback is more than that.
+      change: (record) =>
+        this.#end(record, {
+          ...finished(task.name, rollout, outcome, reason, clock.now()),
+          again: atGate && by === 'hub',
+        }),
+      // The move stands in the audit log by itself.
       deeds: [
         move(digest, 'rejected', reason, by),
         ...(outcome === 'rolledBack' ? [audit(outcome, digest, reason, by)] : []),

@@ -41,6 +41,8 @@ export interface TrainingRows {
   readonly until: number;
   /** SHA-256 hex over the rows. */
   readonly digest: string;
+  /** When the newest withdrawal arrived, ms: a model that learned labels from before it may know what was taken back. */
+  readonly withdrawnAt?: number;
   /** Rows that arrive later have a higher position. */
   readonly position: number;
 }

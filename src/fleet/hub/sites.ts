@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { Actual } from '../../contract.ts';
 import type { HubLoopOptions } from './options.ts';
+import type { Rollout } from './record.ts';
 import type { HubTask } from './seams.ts';
 
 const MAX_SITES = 4_096;
@@ -159,6 +160,19 @@ export class Sites {
       }))
       .sort((a, b) => (a.site < b.site ? -1 : 1));
   }
+}
+
+/**
+ * The next stage of a roll-out. A first model has nothing to be compared with and goes to all, unless gateways have
+ * learned by themselves: in their shadow it must beat that.
+ */
+export function stageOf(
+  { base, stage }: Pick<Rollout, 'base' | 'stage'>,
+  { task, options }: { readonly task: Pick<HubTask, 'learning'>; readonly options: HubLoopOptions },
+): 'shadow' | 'canary' | 'fleet' {
+  const { stages } = options.rollout;
+  if (base) return stages[stage] ?? 'fleet';
+  return task.learning === 'online' && stage === 0 && stages[0] === 'shadow' ? 'shadow' : 'fleet';
 }
 
 /**

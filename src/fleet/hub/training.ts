@@ -42,6 +42,8 @@ export async function makeCandidate(want: TrainingWant): Promise<Candidate> {
   const training = await parts.pool.training(task);
   checkEnough(task, countLabels(task, training.set.labels), options.retrain.minRows);
   const { budget, gate } = options;
+  // What was taken back or forgotten since must not live on in a model that goes on from one that learned it.
+  const clean = live !== null && (training.withdrawnAt ?? 0) <= live.until;
   const { winner, model, leaderboard } = await parts.trainer.train(
     {
       set: training.set,
@@ -50,7 +52,7 @@ export async function makeCandidate(want: TrainingWant): Promise<Candidate> {
       budget,
       first: task.first,
       validation: validationOf(training, gate.validation, want.since),
-      start: live?.weights ?? null,
+      start: clean ? live.weights : null,
       ...(live ? { startUntil: live.until } : {}),
       seed: task.seed,
     },

@@ -11,7 +11,8 @@ export function dueCause(record: Known, options: Pick<HubLoopOptions, 'retrain'>
   const { retrain } = options;
   const { trainedAt, cause, fresh } = record;
   if (record.paused !== null || record.training || record.rollout) return null;
-  if (trainedAt !== null && now - trainedAt < retrain.cooldown) return null;
+  // A clock that was set back must not forbid training until it comes there again.
+  if (trainedAt !== null && now >= trainedAt && now - trainedAt < retrain.cooldown) return null;
   if (cause) return isRipe(cause, retrain, now) ? cause : null;
   const plain = (kind: Cause['kind'], reason: string): Cause => ({
     kind,
@@ -34,6 +35,8 @@ export function dueCause(record: Known, options: Pick<HubLoopOptions, 'retrain'>
 
 /** After a drift there must be something to learn from. */
 function isRipe(cause: Cause, retrain: HubLoopOptions['retrain'], now: number): boolean {
+  // The same rows again would make the same candidate.
+  if (cause.again && cause.rows === 0) return false;
   return cause.rows >= retrain.afterDrift || now - cause.at >= retrain.afterDriftDeadline;
 }
 

@@ -28,6 +28,8 @@ export interface GatherOptions {
 export interface PoolSet {
   readonly set: RowSet;
   readonly heads: readonly PoolHead[];
+  /** When the newest withdrawal arrived, ms; 0: there is none. A model from before it may know what was taken back. */
+  readonly withdrawnAt: number;
 }
 
 const MAX_ROWS = 200_000;
@@ -80,7 +82,7 @@ export async function gather(
   task: string,
   options: GatherOptions,
 ): Promise<PoolSet> {
-  const chosen = await choose(ground, task, options);
+  const { chosen, withdrawnAt } = await choose(ground, task, options);
   const heads: PoolHead[] = [];
   const cells = chosen.reduce((sum, each) => sum + each.cells, 0);
   const block = new Block(options, chosen.length, cells);
@@ -91,7 +93,7 @@ export async function gather(
     const row = head && head.label >= 0 ? cellsAt(ground, position) : null;
     if (head && row && block.add(head, row.rows)) heads.push(head);
   }
-  return { set: block.set(), heads };
+  return { set: block.set(), heads, withdrawnAt };
 }
 
 interface Chosen {
@@ -101,7 +103,11 @@ interface Chosen {
 }
 
 /** In order of time, ties in order of arrival. */
-async function choose(ground: Ground<PoolTable>, task: string, options: GatherOptions): Promise<Chosen[]> {
+async function choose(
+  ground: Ground<PoolTable>,
+  task: string,
+  options: GatherOptions,
+): Promise<{ readonly chosen: Chosen[]; readonly withdrawnAt: number }> {
   const {
     features,
     shape,
@@ -111,8 +117,10 @@ async function choose(ground: Ground<PoolTable>, task: string, options: GatherOp
     upTo = Number.POSITIVE_INFINITY,
   } = options;
   const found: Chosen[] = [];
+  let withdrawnAt = 0;
   for await (const heads of headsOf(ground, task))
     for (const head of heads) {
+      if (head.label < 0) withdrawnAt = Math.max(withdrawnAt, head.storedAt);
       if (head.label < 0 || head.label >= shape.classes || head.features !== features) continue;
       if (head.denseDims !== shape.denseDims || head.time < since || head.time >= until) continue;
       if (head.position > upTo || (select && !select(head))) continue;
@@ -127,7 +135,7 @@ async function choose(ground: Ground<PoolTable>, task: string, options: GatherOp
     if (bytes > maxBytes) break;
     from -= 1;
   }
-  return found.slice(from);
+  return { chosen: found.slice(from), withdrawnAt };
 }
 
 /** The arrays of a set while they are filled. */
