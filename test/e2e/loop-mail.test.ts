@@ -202,6 +202,9 @@ if (full) {
     'retrained gateways beat those that never changed; where they learn alone a hub does no harm',
     () => {
       const of = (name: string) => results.get(name)!.lastThird;
+      // At 98 % and more right a better candidate is hard to prove on a few hundred mails: often the first one stays.
+      const live = results.get('retrained')!.audit.filter(({ what }) => what === 'live');
+      expect(live.length, 'models that went live, the first included').toBeGreaterThanOrEqual(1);
       expect(of('retrained').accuracy).toBeGreaterThan(of('never').accuracy);
       expect(of('retrained').areaAbove).toBeLessThan(of('never').areaAbove);
       // One mail of the last third moves the accuracy by 0.06 %.

@@ -47,7 +47,7 @@ async function open(clock: ManualClock, words: Desired[]) {
       budget: 2,
       retrain: { minRows: 200 },
       gate: { minCount: 60 },
-      rollout: { watch: '1m', minCount: 0 },
+      rollout: { stages: ['canary', 'fleet'], watch: '1m', minCount: 0 },
     }),
     clock,
     failed: (error) => failures.push(`${error.code}: ${error.message}`),
