@@ -24,7 +24,7 @@ export const DRIFT_AT = 400;
 export const DRIFT_SECONDS = 800;
 export const QUIET_SECONDS = 900;
 /** Before the drift, and at the end: the quality that is compared. */
-const SPAN = 60;
+const SPAN = 150;
 
 export interface DriftStory {
   readonly seed: number;
