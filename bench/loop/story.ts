@@ -15,7 +15,7 @@ const PLANT = {
 
 const hub = (retrain: string) => `approve: auto
 budget: 6
-retrain: { minRows: 600, cooldown: 30s, afterDrift: 600, afterDriftDeadline: 2m, ${retrain} }
+retrain: { minRows: 600, cooldown: 30s, afterDrift: 1500, afterDriftDeadline: 3m, ${retrain} }
 gate: { minCount: 200, deadline: 2m, margin: 0.05 }
 rollout: { stages: [canary, fleet], canaryShare: 0.5, minCount: 150, deadline: 2m, watch: 20s, silent: 20s }
 `;
