@@ -7,23 +7,8 @@ import { asSluiceError } from '../errors.ts';
 import { type FoundAmong, findAmong, type IncidentQuery } from '../fleet/incident.ts';
 import { bucketNames, explainRow } from '../task/explanation.ts';
 import type { Task } from '../task/task.ts';
+import type { ActionReply, FeedbackRequest } from '../web/view.ts';
 import type { Unit } from './unit.ts';
-
-export interface Answer {
-  readonly ok: boolean;
-  readonly text: string;
-}
-
-/** A label that a person gives: to an event, or to a device and a span of time (ms). */
-export type DeskFeedback =
-  | { readonly task: string; readonly event: string; readonly label: string | null }
-  | {
-      readonly task: string;
-      readonly device: string;
-      readonly from: number;
-      readonly to: number;
-      readonly label: string | null;
-    };
 
 const ORIGIN = 'dashboard';
 const REASONS = 3;
@@ -101,7 +86,7 @@ export class Desk {
     }
   }
 
-  async feedback(request: DeskFeedback): Promise<Answer> {
+  async feedback(request: FeedbackRequest): Promise<ActionReply> {
     const unit = this.#units.get(request.task);
     if (!unit) return no(`there is no task ${request.task} at this gateway`);
     const { label } = request;
@@ -127,16 +112,16 @@ export class Desk {
       .map((letter) => ({ ...letter, replaying: marked.has(letter.id) }));
   }
 
-  async replay(ids: readonly string[]): Promise<Answer> {
+  async replay(ids: readonly string[]): Promise<ActionReply> {
     const n = await this.#store.dead.markReplay(ids);
     return n > 0 ? yes(`${n} go through the flow again`) : no('they are not there any more');
   }
 
-  async drop(ids: readonly string[]): Promise<Answer> {
+  async drop(ids: readonly string[]): Promise<ActionReply> {
     const n = await this.#store.dead.drop(ids);
     return n > 0 ? yes(`${n} dropped`) : no('they are not there any more');
   }
 }
 
-const yes = (text: string): Answer => ({ ok: true, text });
-const no = (text: string): Answer => ({ ok: false, text });
+const yes = (text: string): ActionReply => ({ ok: true, text });
+const no = (text: string): ActionReply => ({ ok: false, text });

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
 import { systemClock } from '../clock.ts';
 import { loadConfig } from '../config.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
@@ -35,15 +36,20 @@ export interface FeedbackOptions {
   readonly json?: string | true;
 }
 
-export const define: DefineVerb = (command, terminal) => {
-  withConfig(command)
+/** Adds `-c FILE` and the ways to name an event, the same for every verb that speaks to a gateway about one. */
+export function withTarget(command: Command): Command {
+  return withConfig(command)
     .option('--task <name>', 'the task (needed where there are several)')
     .option('--event <id>', 'the event, as its verdict names it')
     .option('--message-id <id>', 'Message-ID of a mail')
     .option('--raw <file>', 'a whole mail, - for standard input: only its digest is sent')
     .option('--device <name>', 'every event of this device, with --from and --to')
     .option('--from <time>', 'RFC 3339 or Unix time')
-    .option('--to <time>', 'RFC 3339 or Unix time, included')
+    .option('--to <time>', 'RFC 3339 or Unix time, included');
+}
+
+export const define: DefineVerb = (command, terminal) => {
+  withTarget(command)
     .option('--file <file>', 'many labels: JSON lines as in docs/payloads.md, or CSV; - for standard input')
     .option('--format <name>', 'of --file: jsonl or csv (default by its ending, else jsonl)')
     .option('--label <label>', 'the label of the task that is right')

@@ -3,20 +3,13 @@
  * gateway's store; the hub gets the withdrawal. It is sent like feedback and done by the gateway. Told plainly: what
  * it does not reach is what was published before, and backups.
  */
-import { type FeedbackOptions, give } from './feedback.ts';
-import { type DefineVerb, withConfig } from './terminal.ts';
+import { type FeedbackOptions, give, withTarget } from './feedback.ts';
+import type { DefineVerb } from './terminal.ts';
 
 type ForgetOptions = Omit<FeedbackOptions, 'file' | 'format' | 'label' | 'withdraw' | 'weight'>;
 
 export const define: DefineVerb = (command, terminal) => {
-  withConfig(command)
-    .option('--task <name>', 'the task (needed where there are several)')
-    .option('--event <id>', 'the event, as its verdict names it')
-    .option('--message-id <id>', 'Message-ID of a mail')
-    .option('--raw <file>', 'a whole mail, - for standard input: only its digest is sent')
-    .option('--device <name>', 'every event of this device, with --from and --to')
-    .option('--from <time>', 'RFC 3339 or Unix time')
-    .option('--to <time>', 'RFC 3339 or Unix time, included')
+  withTarget(command)
     .option('--origin <who>', 'who asks for it', 'operator')
     .option('--sink <name>', 'send over the broker of this sink')
     .option('--dry-run', 'check and show, send nothing')

@@ -6,6 +6,7 @@
 import { usualFaults } from '../../../firmware-sim/faults.ts';
 import { type Feed, mailFeed, readingFeed, replayFeed } from '../../../firmware-sim/feeds.ts';
 import { type Fleet, type FleetCounts, type FleetSummary, startFleet } from '../../../firmware-sim/fleet.ts';
+import { addCounts } from '../../../firmware-sim/sums.ts';
 import { overMqtt } from '../../../firmware-sim/wire.ts';
 import type { Drift } from '../../../firmware-sim/world.ts';
 import type { Telemetry } from '../../telemetry.ts';
@@ -44,12 +45,12 @@ export class Plant {
   }
 
   counts(): FleetCounts {
-    return added([...this.#fleets.values()].map((fleet) => fleet.counts()));
+    return addCounts([...this.#fleets.values()].map((fleet) => fleet.counts()));
   }
 
   async drain(timeoutMs: number): Promise<FleetSummary> {
     const all = await Promise.all([...this.#fleets.values()].map((fleet) => fleet.drain(timeoutMs)));
-    return { ...added(all), lost: all.reduce((sum, { lost }) => sum + lost, 0) };
+    return { ...addCounts(all), lost: all.reduce((sum, { lost }) => sum + lost, 0) };
   }
 
   async stop(): Promise<void> {
@@ -89,45 +90,3 @@ function fleetOf(site: DemoSite, index: number, options: PlantOptions): Fleet {
     telemetry,
   });
 }
-
-type Task = FleetCounts['tasks'][number];
-
-/** Books of several fleets as one. Percentiles cannot be added: the slower site's are shown. */
-function added(all: readonly FleetCounts[]): FleetCounts {
-  const names = [...new Set(all.flatMap(({ tasks }) => tasks.map(({ task }) => task)))];
-  const sum = (pick: (counts: FleetCounts) => number) =>
-    all.reduce((total, counts) => total + pick(counts), 0);
-  return {
-    seconds: Math.max(...all.map(({ seconds }) => seconds)),
-    tasks: names.map((name) =>
-      addedTasks(all.flatMap(({ tasks }) => tasks.filter(({ task }) => task === name))),
-    ),
-    resent: sum(({ resent }) => resent),
-    refused: sum(({ refused }) => refused),
-    unreadableAnswers: sum(({ unreadableAnswers }) => unreadableAnswers),
-    faults: {},
-  };
-}
-
-/** Everything that is a count is a sum; what is a share is of the sums. */
-function addedTasks(tasks: readonly Task[]): Task {
-  const [first, ...others] = tasks;
-  return others.reduce((a, b) => {
-    const sums = Object.fromEntries(
-      Object.entries(b).map(([key, value]) => {
-        const other = a[key as keyof Task];
-        return [key, typeof value === 'number' && typeof other === 'number' ? value + other : value];
-      }),
-    ) as unknown as Task;
-    return {
-      ...sums,
-      accuracy: sums.tested > 0 ? sums.correct / sums.tested : null,
-      recentAccuracy: mean(a.recentAccuracy, b.recentAccuracy),
-      latencyMs: a.latencyMs.p99 >= b.latencyMs.p99 ? a.latencyMs : b.latencyMs,
-      ended: a.ended && b.ended,
-    };
-  }, first);
-}
-
-const mean = (a: number | null, b: number | null): number | null =>
-  a === null || b === null ? (a ?? b) : (a + b) / 2;
