@@ -13,9 +13,9 @@ const PLANT = {
   learning: 'frozen',
 } as const;
 
-const hub = (retrain: string) => `approve: auto
+const hub = (retrain: string, minRows = 600) => `approve: auto
 budget: 6
-retrain: { minRows: 600, cooldown: 30s, afterDrift: 1500, afterDriftDeadline: 3m, ${retrain} }
+retrain: { minRows: ${minRows}, cooldown: 30s, afterDrift: 1500, afterDriftDeadline: 3m, ${retrain} }
 gate: { minCount: 200, deadline: 2m, margin: 0.05 }
 rollout: { stages: [canary, fleet], canaryShare: 0.5, minCount: 150, deadline: 2m, watch: 20s, silent: 20s }
 `;
@@ -110,11 +110,14 @@ export interface FlippedStory {
   readonly lost: number;
 }
 
-/** Once a model is live, one label in five is flipped, in training and at the gate; the hub retrains by volume. */
+/**
+ * Once a model is live that has learned enough clean labels to know the plant, one label in five is flipped, in training
+ * and at the gate; the hub retrains by volume.
+ */
 export async function flippedStory(engine: Engine, seed: number): Promise<FlippedStory> {
   const options: LoopOptions = {
     ...PLANT,
-    ...{ engine, seed, seconds: 420, drift: [], flipped: 0.2, hub: hub('volume: 2000, every: 1d') },
+    ...{ engine, seed, seconds: 480, drift: [], flipped: 0.2, hub: hub('volume: 2000, every: 1d', 2_500) },
   };
   const run = await runLoop(options);
   const live = secondOf(run, -1, 'live') ?? Number.POSITIVE_INFINITY;

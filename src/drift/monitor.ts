@@ -145,11 +145,11 @@ export class TaskMonitor {
     return { alarms, window: { estimatedAccuracy: this.#reliability.close(), streams } };
   }
 
-  /** Another model runs: streams of labels and verdicts learn anew what is usual, the others stay. */
+  /** Another model runs: streams of labels and verdicts learn anew what level is usual, the others stay. */
   rebase(at: number): void {
     for (const stream of this.#streams) {
       if (!ofModel(stream.kind)) continue;
-      const change = stream.tracker.relearn();
+      const change = stream.tracker.relearn(stream.kind !== 'verdicts');
       if (change) this.#alarms.changed(stream.name, change, at);
     }
     this.#verdicts.relearn();

@@ -1,7 +1,8 @@
 /** One stream of block values: what is told, what is usual, and when it is over. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { LEARN, Tracker } from '../../src/drift/monitor/tracker.ts';
+import { LEARN_LEVEL, Tracker } from '../../src/drift/monitor/tracker.ts';
+import { LEARN } from '../../src/drift/monitor/tracker-state.ts';
 import { seededRandom } from '../../src/task/random.ts';
 import { normal } from './streams.ts';
 
@@ -131,6 +132,61 @@ test('relearn ends an alarm and makes the next blocks the reference', () => {
   expect(tracker.level).toBeGreaterThan(95);
 });
 
+test.each([
+  { what: 'a first reference', keep: false, blocks: LEARN },
+  { what: 'another level with known spreads', keep: true, blocks: LEARN_LEVEL },
+])('a change that comes as soon as $what is learned is told', ({ keep, blocks }) => {
+  let told = 0;
+  for (let seed = 0; seed < 100; seed++) {
+    const tracker = new Tracker('up', 1e6);
+    run(tracker, normal(seed, 200));
+    expect(tracker.relearn(keep)).toBe(null);
+    run(tracker, normal(1_000 + seed, blocks));
+    expect(tracker.armed).toBe(true);
+    const [change] = run(
+      tracker,
+      normal(2_000 + seed, 25).map((x) => x + 4),
+    );
+    if (change?.state === 'drift') told += 1;
+  }
+  // What few blocks make of the spread is sometimes too wide.
+  expect(told).toBeGreaterThanOrEqual(92);
+});
+
+test('a new level worse than what was borne before is a change, with the time from which it holds', () => {
+  const told = (side: 'up' | 'down' | 'both', step: number) => {
+    const tracker = new Tracker(side, ARL);
+    run(tracker, normal(8, 200));
+    tracker.relearn(true);
+    const values = normal(9, LEARN_LEVEL).map((x) => x + step);
+    return run(tracker, values);
+  };
+  expect(told('up', 8)).toMatchObject([{ state: 'drift', block: LEARN_LEVEL - 1 }]);
+  expect(told('up', 8)[0].now).toBeGreaterThan(7);
+  expect(told('down', -8)).toMatchObject([{ state: 'drift' }]);
+  expect([told('up', -8), told('down', 8), told('both', 8), told('up', 0.5)]).toEqual([[], [], [], []]);
+});
+
+test('levels that are learned anew are no alarm: 500 streams with correlated blocks, five new levels each', () => {
+  let alarms = 0;
+  for (let seed = 0; seed < 500; seed++) {
+    const tracker = new Tracker('up', 1e6);
+    const values = normal(seed, 900);
+    let state = 0;
+    const stream = values.map((x) => {
+      state = 0.6 * state + x;
+      return state;
+    });
+    alarms += run(tracker, stream.slice(0, 150)).length;
+    for (let part = 1; part < 6; part++) {
+      tracker.relearn(true);
+      alarms += run(tracker, stream.slice(150 * part, 150 * part + 150)).length;
+    }
+  }
+  // 450,000 blocks at one alarm in a million; the rest is what few blocks cannot know of their spread.
+  expect(alarms).toBeLessThanOrEqual(4);
+});
+
 test('goes on after save and restore as if nothing had been, wherever it is cut', () => {
   fc.assert(
     fc.property(
@@ -154,4 +210,15 @@ test('goes on after save and restore as if nothing had been, wherever it is cut'
     ),
     { numRuns: 40, seed: 5 },
   );
+});
+
+test('a large change begins where it begins, whatever small rise went before it', () => {
+  let early = 0;
+  for (let seed = 0; seed < 50; seed++) {
+    const stream = normal(seed, 300).map((x, i) => x + (i >= 240 ? 6 : i >= 225 ? 1 : 0));
+    const change = run(new Tracker('up', 1e12), stream).find(({ block }) => block >= 240);
+    expect(change?.state).toBe('drift');
+    if ((change?.since ?? 0) < 2_380) early += 1;
+  }
+  expect(early).toBeLessThanOrEqual(3);
 });

@@ -172,6 +172,10 @@ export class LoopFleet {
     return registry.list().length < begun;
   }
 
+  async bundle(digest: string): Promise<Buffer> {
+    return readFile(path.join(this.hubStore, 'registry', 'objects', digest));
+  }
+
   /** Bytes of each bundle in the registry. */
   async bundleSizes(): Promise<number[]> {
     const folder = path.join(this.hubStore, 'registry', 'objects');

@@ -3,6 +3,10 @@
  * and its label follows when `late` more have come. Promises: a label never stands before the score of its own mail;
  * the figures are the sender's, from the verdicts on the broker; every mail has its verdict, or the run fails.
  */
+import { RowArena } from '../../src/features/rows.ts';
+import { readBundle } from '../../src/model/bundle.ts';
+import { openEngine } from '../../src/model/engine.ts';
+import { openTask } from '../../src/task/task.ts';
 import type { Bus } from './bus.ts';
 import type { Mail } from './mail.ts';
 import { sleep, until } from './scale.ts';
@@ -94,6 +98,35 @@ export async function streamLate(options: LateStream): Promise<Scored[]> {
   );
   await Promise.all(sending);
   return scored as Scored[];
+}
+
+const MESSAGE = { source: 'in', topic: 'mail', key: null, headers: {}, at: 0, position: '' };
+
+/** What the model of a bundle says of mails, learning none of them. */
+export async function scoredBy(bundle: Uint8Array, mails: readonly Mail[]): Promise<Scored[]> {
+  const { manifest, weights } = readBundle(bundle);
+  const { labels, kind, options, featureOptions } = manifest;
+  const task = openTask({
+    ...{ name: 'unchanged', event: 'email', labels, seed: 1, decode: { kind: 'mime' } },
+    ...{ features: { options: featureOptions }, model: { kind, options } },
+  });
+  const model = task.loadModel(openEngine({ threads: 1 }), weights, kind);
+  try {
+    const scored: Scored[] = [];
+    const arena = new RowArena(task.shape.dims, task.shape.denseDims);
+    for (const { raw, label } of mails) {
+      const [event] = task.decode({ ...MESSAGE, payload: raw });
+      arena.reset();
+      task.fill(event, arena);
+      const scores = await model.score(arena.view());
+      const best = scores.indexOf(Math.max(...scores));
+      const at = { spam: label === 'spam', score: scores[task.positive], label: labels[best] };
+      scored.push({ ...at, model: 'unchanged' });
+    }
+    return scored;
+  } finally {
+    model.close();
+  }
 }
 
 export interface MailFigures {

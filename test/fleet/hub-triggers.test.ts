@@ -33,6 +33,18 @@ describe('drift alarms of a fleet', () => {
     expect(incidents().alarm('a', alarmAt(clockAt(START), 'logLoss', 'over'), START)).toBeNull();
   });
 
+  test('of a change that began behind the answer to the last one are another incident, however soon', () => {
+    const all = incidents();
+    const tell = (minutes: number, began: number) => {
+      const alarm = { ...alarmAt(clockAt(START + minutes * MINUTE)), since: START + began * MINUTE };
+      return all.alarm('a', alarm, START + minutes * MINUTE);
+    };
+    expect(tell(0, 0)).toMatchObject({ id: 1 });
+    all.settle(1, true, START + 4 * MINUTE);
+    expect(tell(5, 3)).toBeNull();
+    expect(tell(8, 6)).toMatchObject({ id: 2 });
+  });
+
   test('without labels they are recorded only, unless asked for; what concerns the plant never trains', () => {
     expect(
       ['margin', 'score', 'feature:x', 'missing:x', 'volume', 'latency', 'whatever'].map(familyOf),
@@ -137,6 +149,38 @@ describe('a training', () => {
     await world.hub.alarm('a', alarmAt(world.clock));
     await world.tick(2);
     expect(trainings(world)).toBe(2);
+  });
+
+  test('that came through after a drift is followed by one from twice as many labels', async () => {
+    const world = makeWorld({
+      retrain: {
+        minRows: 40,
+        afterDrift: 50,
+        afterDriftDeadline: '30d',
+        cooldown: '1m',
+        volume: 0,
+        every: 0,
+      },
+    });
+    const first = await bringLive(world, 80);
+    world.clock.time += HOUR;
+    world.makes = [99];
+    await world.hub.alarm('a', alarmAt(world.clock));
+    for (let i = 0; i < 300 && world.registry.lives.at(-1) === first; i += 1) {
+      for (const site of ['a', 'b']) await world.rows(site, 60);
+      await world.tick(60, 30);
+    }
+    expect(world.registry.lives).not.toEqual([first]);
+    await world.tick(2);
+    const [task] = world.hub.status().tasks;
+    const wanted = Number(/more labels from behind it: \d+ of (\d+) labels/.exec(task.next)?.[1]);
+    expect(wanted).toBeGreaterThan(50);
+    const before = trainings(world);
+    world.clock.time += HOUR;
+    await quiet(world, wanted - 10);
+    expect(trainings(world)).toBe(before);
+    await quiet(world, 20);
+    expect(trainings(world)).toBe(before + 1);
   });
 
   test('of volume, of time, never sooner than the cool-down, and never without new labels', async () => {

@@ -8,7 +8,7 @@ import { histogramState } from './histogram.ts';
 import { packed } from './packed.ts';
 import { reliabilityState } from './reliability.ts';
 import { MOST_COLUMNS } from './streams.ts';
-import { trackerState } from './tracker.ts';
+import { trackerState } from './tracker-state.ts';
 
 const MOST_STREAMS = 3 * MOST_COLUMNS + 20;
 const name = z.string().max(1_000);

@@ -11,50 +11,32 @@
  *
  * The test is the e-detector of sums.ts: `arl` is the number of blocks between two false alarms. Memory is constant.
  */
-import { z } from 'zod';
-import { count } from '../kind.ts';
 import { NormalSums, type Side, SUMS } from '../sums.ts';
+import { fresh, freshRun, LEARN, type Run, type TrackerState } from './tracker-state.ts';
 
-/** Blocks that a reference is learned from. */
-export const LEARN = 30;
+/** Blocks that do for a reference where the spreads are known and only the level is another one. */
+export const LEARN_LEVEL = 10;
 /** The level and the spread remember about so many blocks. */
 const MEMORY = 8 * LEARN;
 const ALLOWANCE = 0.25;
 /** From this power of `arl` on a block may belong to a change: nothing is learned from it yet. */
 const SUSPICIOUS = 1 / 2;
 const CLIP = 3;
+/**
+ * A block is learned when so many more have come: a change is told before it has taught anything. Streams watched both
+ * ways follow the load and its waves, which have to be learned while they rise.
+ */
+const LAG = { up: 6, down: 6, both: 2 } as const;
 /** A correlation above would call every level usual. */
 const MOST_CORRELATION = 0.98;
+/** Half of the change, in spreads, that a cumulative sum finds the beginning of best, and from which sum it is one. */
+const SLANT = 0.5;
+const LEAP = 1.5;
+const LARGE = 2.5;
 /** Blocks that have to be back before an alarm is over. */
 const BACK = 8;
 /** An alarm that lasts so many blocks becomes the new usual level. */
 const SETTLED = 2 * LEARN;
-
-const finite = z.number();
-export const trackerState = z.strictObject({
-  /** Values gathered for a reference, those under suspicion, or the newest ones during an alarm; oldest first. */
-  values: z.array(finite).max(LEARN),
-  phase: z.enum(['learning', 'watching', 'alarmed']),
-  blocks: count,
-  level: finite,
-  /** Means of d d, d d' and e e. */
-  distances: z.number().min(0),
-  products: finite,
-  residuals: z.number().min(0),
-  previous: finite,
-  last: finite,
-  error: z.number().min(0),
-  sums: z.array(z.number().min(0)).length(SUMS),
-  /** For `since`: cumulative sums up and down, the time of the block at which each began, and what came since then. */
-  rise: z.strictObject({ sum: finite, since: finite, total: finite, blocks: count }),
-  fall: z.strictObject({ sum: finite, since: finite, total: finite, blocks: count }),
-  /** Level told with the alarm, since when, and how many blocks ago. */
-  told: finite,
-  since: finite,
-  age: count,
-});
-export type TrackerState = z.output<typeof trackerState>;
-type Run = TrackerState['rise'];
 
 /** What is told with an alarm and its end; statistic and threshold are natural logarithms of evidence. */
 export interface Change {
@@ -66,27 +48,6 @@ export interface Change {
   readonly before: number;
   readonly now: number;
 }
-
-const freshRun = (): Run => ({ sum: 0, since: 0, total: 0, blocks: 0 });
-
-const fresh = (): TrackerState => ({
-  values: [],
-  phase: 'learning',
-  blocks: 0,
-  level: 0,
-  distances: 0,
-  products: 0,
-  residuals: 0,
-  previous: 0,
-  last: 0,
-  error: 0,
-  sums: new Array<number>(SUMS).fill(0),
-  rise: freshRun(),
-  fall: freshRun(),
-  told: 0,
-  since: 0,
-  age: 0,
-});
 
 export class Tracker {
   readonly #side: Side;
@@ -147,17 +108,28 @@ export class Tracker {
     state.last = value;
     state.error = Math.max(error, 1e-6 * Math.abs(value), 1e-12);
     if (state.phase === 'learning') {
+      if (state.values.length === 0) state.since = from;
       state.values.push(value);
-      if (state.values.length === LEARN) this.#settle();
-      return null;
+      if (state.values.length < (state.former ? LEARN_LEVEL : LEARN)) return null;
+      const { former, since } = state;
+      this.#settle(former);
+      return former && this.#compare(former.level, since);
     }
     return state.phase === 'alarmed' ? this.#watchAlarm(value) : this.#watch(value, from);
   }
 
-  /** Learns the reference anew. Returns the end of the alarm, where there was one. */
-  relearn(): Change | null {
+  /**
+   * Learns the reference anew. Returns the end of the alarm, where there was one. With `keep` only the level is
+   * another one: spreads are taken for what they were or what they turn out to be, whichever is larger, and a level
+   * that proves worse than what was borne before is an alarm (of a stream that is watched one way).
+   */
+  relearn(keep = false): Change | null {
     const over = this.alarmed ? this.#over(this.#state.last) : null;
-    this.#state = fresh();
+    const { level, told, distances, products, residuals, former } = this.#state;
+    const known = this.armed
+      ? { level: this.alarmed ? told : level, distances, products, residuals }
+      : former;
+    this.#state = { ...fresh(), former: keep ? known : null };
     this.#sums.clear();
     this.#evidence = 0;
     return over;
@@ -168,7 +140,7 @@ export class Tracker {
   }
 
   restore(state: TrackerState): void {
-    // A reference is of LEARN blocks at least; text that says otherwise would make the spreads infinite.
+    // A reference is of so many blocks at least; text that says otherwise would make the spreads infinite.
     const blocks = state.phase === 'learning' ? state.blocks : Math.max(LEARN, state.blocks);
     this.#state = { ...state, blocks, values: [...state.values] };
     this.#sums.values.set(state.sums);
@@ -183,29 +155,32 @@ export class Tracker {
     const scale = this.#scale();
     const z = Math.min(CLIP, Math.max(-CLIP, residual / scale));
     this.#evidence = this.#sums.update(z);
-    follow(state.rise, z, value, from);
-    follow(state.fall, -z, value, from);
+    const block = { value, from };
+    follow(state.rise, z - SLANT, block);
+    follow(state.fall, -z - SLANT, block);
+    follow(state.leap, z - LEAP, block);
+    follow(state.drop, -z - LEAP, block);
     if (this.#evidence >= this.#arl) return this.#alarm();
+    state.values.push(value);
+    state.previous = distance;
     const suspected = this.#evidence > this.#arl ** SUSPICIOUS;
-    if (suspected && state.values.length < LEARN) {
-      state.values.push(value);
-      state.previous = distance;
-      return null;
-    }
-    this.#takeBack();
-    this.#adapt(value, true);
+    if (!suspected || state.values.length >= LEARN) this.#learnOld();
     return null;
   }
 
-  /** What was suspected, or even told, was an episode: such episodes are usual here from now on. */
+  /** Blocks are learned when the next ones have said nothing against them; those under suspicion not as a level. */
+  #learnOld(): void {
+    const { values } = this.#state;
+    const lag = LAG[this.#side];
+    const isEpisode = values.length > lag + 1;
+    while (values.length > lag) this.#adapt(values.shift() as number, !isEpisode);
+  }
+
+  /** What was told was an episode: such episodes are usual here from now on. */
   #takeBack(): void {
     const { values } = this.#state;
-    if (values.length === 0) return;
-    const last = this.#state.previous;
-    this.#state.previous = 0;
     for (const value of values) this.#adapt(value, false);
     values.length = 0;
-    this.#state.previous = last;
   }
 
   /** Lets the spreads follow, and the level; wild blocks move them no more than large ones. */
@@ -213,18 +188,35 @@ export class Tracker {
     const state = this.#state;
     const scale = this.#scale();
     const distance = value - state.level;
-    const residual = distance - this.#correlation() * state.previous;
+    const residual = distance - this.#correlation() * state.learned;
     const gain = 1 / Math.min(state.blocks + 1, MEMORY);
     const most = 4 * Math.sqrt(state.distances + scale * scale);
     const d = Math.min(most, Math.max(-most, distance));
     const e = Math.min(CLIP * scale, Math.max(-CLIP * scale, residual));
     state.distances += gain * (d * d - state.distances);
-    state.products += gain * (d * Math.min(most, Math.max(-most, state.previous)) - state.products);
+    state.products += gain * (d * Math.min(most, Math.max(-most, state.learned)) - state.products);
     state.residuals += gain * (e * e - state.residuals);
     if (level) state.level += gain * d;
-    state.previous = level ? distance - gain * d : distance;
+    state.learned = level ? distance - gain * d : distance;
     state.blocks += 1;
     this.#bet();
+  }
+
+  /** Holds the level that was just learned against the former one. */
+  #compare(former: number, since: number): Change | null {
+    const state = this.#state;
+    const worse = state.level - former;
+    if (this.#side === 'both' || (this.#side === 'up' ? worse <= 0 : worse >= 0)) return null;
+    const r = this.#correlation();
+    // Of a difference of two means of correlated blocks; the former one is known better.
+    const variance = (state.distances * (1 + r)) / (1 - r) + state.error ** 2;
+    const statistic = (worse * worse * LEARN_LEVEL) / (4 * variance);
+    if (statistic < this.threshold) return null;
+    const now = state.level;
+    state.level = former;
+    this.#beAlarmed(now, since);
+    const { threshold } = this;
+    return { state: 'drift', statistic, threshold, window: LEARN_LEVEL, since, before: former, now };
   }
 
   #alarm(): Change {
@@ -232,7 +224,8 @@ export class Tracker {
     const values = this.#sums.values;
     const up = values.subarray(0, SUMS / 2).reduce((a, b) => a + b, 0);
     const rose = this.#side === 'up' || (this.#side === 'both' && up * 2 >= this.#evidence);
-    const run = rose ? state.rise : state.fall;
+    const large = rose ? state.leap : state.drop;
+    const run = large.sum >= LARGE ? large : rose ? state.rise : state.fall;
     const now = run.blocks > 0 ? run.total / run.blocks : state.last;
     const change: Change = {
       state: 'drift',
@@ -243,12 +236,13 @@ export class Tracker {
       before: state.level,
       now,
     };
-    state.phase = 'alarmed';
-    state.told = now;
-    state.since = run.since;
-    state.age = 0;
-    this.#quiet();
+    this.#beAlarmed(now, run.since);
     return change;
+  }
+
+  #beAlarmed(told: number, since: number): void {
+    Object.assign(this.#state, { phase: 'alarmed', told, since, age: 0 });
+    this.#quiet();
   }
 
   #watchAlarm(value: number): Change | null {
@@ -300,7 +294,7 @@ export class Tracker {
   }
 
   /** Makes the gathered values the reference. Median and clipped deviations: some of them may be an outage. */
-  #settle(): void {
+  #settle(former: TrackerState['former'] = null): void {
     const state = this.#state;
     const { values } = state;
     const n = values.length;
@@ -314,17 +308,20 @@ export class Tracker {
         ? d.reduce((sum, value, i) => sum + (i > 0 ? value * d[i - 1] : 0), 0) / n / distances
         : 0;
     // Short series look less correlated than they are (Marriott & Pope 1954).
-    const correlation = Math.min(MOST_CORRELATION, Math.max(0, raw + (1 + 3 * raw) / n));
+    const guess = former ? former.products / Math.max(1e-300, former.distances) : raw + (1 + 3 * raw) / n;
+    const correlation = Math.min(MOST_CORRELATION, Math.max(0, guess));
     const residuals = d.slice(1).map((value, i) => value - correlation * d[i]);
     const scale = Math.max(rms(residuals), 1.4826 * median(residuals.map(Math.abs)));
     state.phase = 'watching';
     state.level = level;
-    state.blocks = n;
-    state.distances = distances;
-    state.products = correlation * distances;
-    state.residuals = scale * scale;
+    state.blocks = LEARN;
+    state.distances = Math.max(distances, former?.distances ?? 0);
+    state.products = correlation * state.distances;
+    state.residuals = Math.max(scale * scale, former?.residuals ?? 0);
     state.previous = apart[n - 1];
+    state.learned = state.previous;
     state.values = [];
+    state.former = null;
     this.#quiet();
     this.#bet();
   }
@@ -332,8 +329,7 @@ export class Tracker {
   #quiet(): void {
     this.#sums.clear();
     this.#evidence = 0;
-    this.#state.rise = freshRun();
-    this.#state.fall = freshRun();
+    for (const run of ['rise', 'fall', 'leap', 'drop'] as const) this.#state[run] = freshRun();
   }
 
   #correlation(): number {
@@ -354,13 +350,13 @@ export class Tracker {
 }
 
 /** Goes on with a cumulative sum (Page 1954); where it is zero a change can only have begun later. */
-function follow(run: Run, z: number, value: number, from: number): void {
+function follow(run: Run, gain: number, { value, from }: { value: number; from: number }): void {
   if (run.sum === 0) {
     run.since = from;
     run.total = 0;
     run.blocks = 0;
   }
-  run.sum = Math.max(0, run.sum + z - 0.5);
+  run.sum = Math.max(0, run.sum + gain);
   run.total += value;
   run.blocks += 1;
 }

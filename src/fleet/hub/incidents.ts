@@ -25,6 +25,8 @@ export interface Incident {
   accepted: boolean;
   reason: string;
   outcome: 'none' | 'pending' | 'confirmed' | 'spent';
+  /** When what came of it was known, ms. */
+  settledAt?: number;
 }
 
 /** JSON. */
@@ -75,14 +77,13 @@ export class Incidents {
   /** The incident that this alarm has made acceptable, once; null for every other alarm. */
   alarm(site: string, alarm: Alarm, now: number): Readonly<Incident> | null {
     const family = familyOf(alarm.stream);
-    const known = this.#find(family, now);
     if (alarm.state === 'over') {
       for (const incident of this.#incidents)
         if (incident.family === family) incident.active = incident.active.filter((name) => name !== site);
       return null;
     }
     const since = Math.min(now, Math.max(now - OLDEST_MS, Number.isFinite(alarm.since) ? alarm.since : now));
-    const incident = known ?? this.#open(family, since, now);
+    const incident = this.#find(family, since, now) ?? this.#open(family, since, now);
     incident.last = now;
     incident.since = Math.min(incident.since, since);
     addTo(incident.streams, alarm.stream.slice(0, 200), MAX_STREAMS);
@@ -91,9 +92,11 @@ export class Incidents {
     return this.#accept(incident, now) ? incident : null;
   }
 
-  #find(family: Family, now: number): Incident | undefined {
+  /** What began behind the answer to an incident is another one. */
+  #find(family: Family, since: number, now: number): Incident | undefined {
     const { merge } = this.#options.falseAlarms;
-    return this.#incidents.findLast((each) => each.family === family && now - each.last <= merge);
+    const newest = this.#incidents.findLast((each) => each.family === family && now - each.last <= merge);
+    return since > (newest?.settledAt ?? Number.POSITIVE_INFINITY) ? undefined : newest;
   }
 
   #open(family: Family, since: number, now: number): Incident {
@@ -142,6 +145,7 @@ export class Incidents {
     const incident = this.#incidents.find((each) => each.id === id);
     if (incident?.outcome !== 'pending') return false;
     incident.outcome = confirmed ? 'confirmed' : 'spent';
+    incident.settledAt = now;
     if (!confirmed) this.#spent = [...this.#spent, now].slice(-1_000);
     return true;
   }

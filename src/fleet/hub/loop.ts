@@ -23,6 +23,7 @@ import { sayMeasured } from './words.ts';
 const MAX_ATTEMPTS = 3;
 /** Candidates that one drift may lead to. */
 const MAX_TRIES = 5;
+const ofIncident = (id: number | null) => (one: Finished) => one.incident === id;
 /** Sites whose newest seq is remembered. */
 const MAX_THROUGH = 4_096;
 /** Verdicts of a new model that are counted after its roll-out. */
@@ -283,30 +284,27 @@ export class TaskLoop {
     const last = this.memory.record.finished.at(-1);
     if (!last || last.incident === null) return;
     if (this.incidents.settle(last.incident, last.passed, this.#context.clock.now())) this.memory.touch();
-    this.#tryAgain(last);
+    this.#follow(last);
   }
 
-  /** The drift goes on and its candidate did not come through: with as many new labels again another one is made. */
-  #tryAgain({ incident: id, again, at }: Finished): void {
+  /**
+   * A drift is not over with one candidate. Where it did not come through and the alarm goes on, another one is made
+   * from the next labels; where it did, one more from twice as many: what is trained soon after a drift knows little.
+   */
+  #follow({ incident: id, again, at, outcome }: Finished): void {
     const { record } = this.memory;
-    const now = this.#context.clock.now();
     const incident = this.incidents.list.find((one) => one.id === id);
-    if (!again || record.cause || !incident || incident.active.length === 0) return;
+    if (!incident || record.cause || record.finished.filter(ofIncident(id)).length >= MAX_TRIES) return;
     // A training that began since has had its try.
-    if (
-      (record.trainedAt ?? 0) > at ||
-      record.finished.filter((one) => one.incident === id).length >= MAX_TRIES
-    )
-      return;
-    const reason = `drift: ${incident.reason}; the last candidate did not come through`;
+    if ((record.trainedAt ?? 0) > at) return;
+    const isLive = outcome === 'live';
+    if (!isLive && !(again && incident.active.length > 0)) return;
+    const { since, reason } = incident;
+    const { afterDrift } = this.#context.options.retrain;
     record.cause = {
-      kind: 'drift',
-      reason,
-      at: now,
-      incident: incident.id,
-      since: incident.since,
-      again: true,
-      rows: 0,
+      ...{ kind: 'drift', at: this.#context.clock.now(), incident: incident.id, since, again: true, rows: 0 },
+      reason: `drift: ${reason}; ${isLive ? 'now with more labels from behind it' : 'the last candidate did not come through'}`,
+      ...(isLive ? { want: Math.max(afterDrift, this.#recent.rowsSince(since)) } : {}),
     };
     this.memory.touch();
   }

@@ -284,7 +284,7 @@ export class PairedTest {
     const { alpha, margin, tolerance } = this.#options;
     const needed = this.#dependence * Math.log(1 / alpha);
     return {
-      better: this.#better.log >= needed && this.#isSurer(0) && this.#stands(1, margin),
+      better: this.#better.log >= needed && this.#isSurer(-margin) && this.#stands(1, margin),
       worse: this.#worse.log >= needed && this.#stands(-1, 0),
       notWorse:
         this.#notWorse.log >= needed &&
@@ -296,7 +296,8 @@ export class PairedTest {
   /**
    * Where labels are wrong at random, a model that has learned the same wrong labels is less sure and so loses less
    * log-loss by every wrong one, without knowing anything better. The probability withheld from the labels does not
-   * fall for that: chance flips only scale its differences (Ghosh, Kumar & Sastry 2017).
+   * fall for that: chance flips only scale its differences (Ghosh, Kumar & Sastry 2017). So it must be less by the
+   * same margin, or more by no more than the same tolerance.
    */
   #isSurer(slack: number): boolean {
     return this.#others().reduce((sum, { doubt, surer }) => sum + surer + slack * doubt, 0) >= 0;

@@ -16,8 +16,10 @@ export interface Cause {
   /** Of drift: the incident, since when, labelled rows from after that. */
   readonly incident: number | null;
   readonly since: number;
-  /** Another try for a drift whose candidate did not come through. */
+  /** Another candidate for the same drift. */
   readonly again?: boolean;
+  /** New labels that it waits for; left out: those that every drift waits for. */
+  readonly want?: number;
   rows: number;
 }
 

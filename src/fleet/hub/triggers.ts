@@ -37,7 +37,7 @@ export function dueCause(record: Known, options: Pick<HubLoopOptions, 'retrain'>
 function isRipe(cause: Cause, retrain: HubLoopOptions['retrain'], now: number): boolean {
   // The same rows again would make the same candidate.
   if (cause.again && cause.rows === 0) return false;
-  return cause.rows >= retrain.afterDrift || now - cause.at >= retrain.afterDriftDeadline;
+  return cause.rows >= (cause.want ?? retrain.afterDrift) || now - cause.at >= retrain.afterDriftDeadline;
 }
 
 /** What the next training waits for, in words. */
@@ -50,7 +50,7 @@ export function sayNext(record: Known, options: Pick<HubLoopOptions, 'retrain'>,
   const rest = trainedAt === null ? 0 : trainedAt + retrain.cooldown - now;
   const cooling = rest > 0 ? `; not before ${new Date(now + rest).toISOString()}` : '';
   if (cause)
-    return `${cause.reason}: ${cause.rows} of ${retrain.afterDrift} labels from after it began${cooling}`;
+    return `${cause.reason}: ${cause.rows} of ${cause.want ?? retrain.afterDrift} labels from after it began${cooling}`;
   if (!record.live) return `the first model: ${fresh} of ${retrain.minRows} labels${cooling}`;
   const parts = [
     ...(retrain.volume > 0 ? [`${fresh} of ${retrain.volume} new labels`] : []),
