@@ -18,7 +18,8 @@ import { fresh, freshRun, LEARN, type Run, type TrackerState } from './tracker-s
 export const LEARN_LEVEL = 10;
 /** The level and the spread remember about so many blocks. */
 const MEMORY = 8 * LEARN;
-const ALLOWANCE = 0.25;
+/** Getting worse by little matters; the load and what follows it wanders. */
+const ALLOWANCE = { up: 0.15, down: 0.15, both: 0.25 } as const;
 /** From this power of `arl` on a block may belong to a change: nothing is learned from it yet. */
 const SUSPICIOUS = 1 / 2;
 const CLIP = 3;
@@ -345,7 +346,7 @@ export class Tracker {
 
   #bet(): void {
     const { blocks } = this.#state;
-    this.#sums.bet(0, 1, Infinity, ALLOWANCE + 1 / Math.sqrt(Math.min(blocks, MEMORY)));
+    this.#sums.bet(0, 1, Infinity, ALLOWANCE[this.#side] + 1 / Math.sqrt(Math.min(blocks, MEMORY)));
   }
 }
 

@@ -23,7 +23,6 @@ import { sayMeasured } from './words.ts';
 const MAX_ATTEMPTS = 3;
 /** Candidates that one drift may lead to. */
 const MAX_TRIES = 5;
-const ofIncident = (id: number | null) => (one: Finished) => one.incident === id;
 /** Sites whose newest seq is remembered. */
 const MAX_THROUGH = 4_096;
 /** Verdicts of a new model that are counted after its roll-out. */
@@ -288,17 +287,18 @@ export class TaskLoop {
   }
 
   /**
-   * A drift is not over with one candidate. Where it did not come through and the alarm goes on, another one is made
-   * from the next labels; where it did, one more from twice as many: what is trained soon after a drift knows little.
+   * A drift is not over with one candidate. Where it did not come through, another one is made from the next labels (and
+   * more while the alarm goes on); where it did, one from twice as many: what is trained soon after a drift knows little.
    */
   #follow({ incident: id, again, at, outcome }: Finished): void {
     const { record } = this.memory;
     const incident = this.incidents.list.find((one) => one.id === id);
-    if (!incident || record.cause || record.finished.filter(ofIncident(id)).length >= MAX_TRIES) return;
+    const tries = record.finished.filter((one) => one.incident === id).length;
+    if (!incident || record.cause || tries >= MAX_TRIES) return;
     // A training that began since has had its try.
     if ((record.trainedAt ?? 0) > at) return;
     const isLive = outcome === 'live';
-    if (!isLive && !(again && incident.active.length > 0)) return;
+    if (!isLive && !(again && (incident.active.length > 0 || tries === 1))) return;
     const { since, reason } = incident;
     const { afterDrift } = this.#context.options.retrain;
     record.cause = {
