@@ -43,6 +43,8 @@ export interface BenchOptions {
   readonly quick: boolean;
   /** Folder of real data, null where there is none. */
   readonly data: string | null;
+  /** Says on stderr how far long preparations are. */
+  readonly tell: (text: string) => void;
 }
 
 /** Wall and CPU time of work in this process. */

@@ -66,6 +66,9 @@ async function keep(machine: Machine, results: readonly CaseResult[]): Promise<v
   await writeFile(path.join(ROOT, 'bench', 'RESULTS.md'), resultsPage(kept));
 }
 
+/** Without a terminal no line follows another sooner. */
+const QUIET_MS = 20_000;
+
 async function main(): Promise<number> {
   if (options.list) {
     for (const one of cases) console.log(`${one.name.padEnd(16)} ${one.what}`);
@@ -82,10 +85,16 @@ async function main(): Promise<number> {
   const chosen = cases.filter((one) => options.case.length === 0 || options.case.includes(one.name));
   const results: (CaseResult | Skipped)[] = [];
   for (const one of chosen) {
-    const tell = (text: string) =>
-      process.stderr.isTTY && process.stderr.write(`\r\x1b[K${one.name}: ${text}`);
+    // On a terminal one line that changes; else a line now and then, so that a log shows that it lives.
+    let told = performance.now();
+    const tell = (text: string) => {
+      const { isTTY } = process.stderr;
+      if (!isTTY && performance.now() - told < QUIET_MS) return;
+      told = performance.now();
+      process.stderr.write(isTTY ? `\r\x1b[K${one.name}: ${text}` : `${one.name}: ${text}\n`);
+    };
     tell('preparing');
-    const settings = { seed: Number(options.seed), quick: options.quick === true, data: dataFolder() };
+    const settings = { seed: Number(options.seed), quick: options.quick === true, data: dataFolder(), tell };
     results.push(
       await runCase(one, settings, Number(options.runs), (done, of) => tell(`${done}/${of} pairs`)),
     );

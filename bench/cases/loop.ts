@@ -1,4 +1,5 @@
 /** The closed loop in virtual time: what it wins back after drift, what it does where nothing changed, whom it refuses. */
+import type { Engine } from '../../src/contract.ts';
 import { openEngine } from '../../src/model/engine.ts';
 import { type BenchCase, measure } from '../case.ts';
 import { accuracy, runLoop } from '../loop/run.ts';
@@ -38,19 +39,27 @@ const loop: BenchCase = {
   what: 'seconds of a plant with two gateways and a hub that retrains after a drift, in virtual time',
   peer: 'the same plant and gateways with a hub that trains once and never again',
   unit: 'seconds',
-  async prepare({ seed, quick }) {
+  async prepare({ seed, quick, tell }) {
     const engine = openEngine({ threads: 1 });
     const seeds = (n: number) =>
       Array.from({ length: quick ? Math.min(2, n) : n }, (_, i) => seed * 1_000 + i);
-    const drift = [];
-    for (const one of seeds(SEEDS)) drift.push(await driftStory(engine, one));
-    const quiet = [];
-    for (const one of seeds(SEEDS)) quiet.push(await quietStory(engine, one));
-    const flipped = [];
-    for (const one of seeds(FLIPPED_SEEDS)) flipped.push(await flippedStory(engine, one));
+    const each = async <T>(what: string, n: number, story: (engine: Engine, seed: number) => Promise<T>) => {
+      const told: T[] = [];
+      const all = seeds(n);
+      for (const one of all) {
+        tell(`${what}, seed ${told.length + 1} of ${all.length}`);
+        told.push(await story(engine, one));
+      }
+      return told;
+    };
+    const drift = await each('with drift', SEEDS, driftStory);
+    const quiet = await each('without drift', SEEDS, quietStory);
+    const flipped = await each('flipped labels', FLIPPED_SEEDS, flippedStory);
     const alarms = quiet.flatMap((story) => story.alarms.map((text) => `${text} (seed ${story.seed})`));
     const page = [
       driftTable(drift),
+      '',
+      `Recovered, seed by seed: ${drift.map(({ recovered }) => `${(100 * recovered).toFixed(0)} %`).join(', ')}.`,
       '',
       `Without drift, ${quiet.length} seeds of 15 minutes: ${alarms.length} alarms${alarms.length > 0 ? ` (${alarms.join(', ')})` : ''}, ` +
         `${quiet.reduce((n, { rollouts }) => n + rollouts, 0)} roll-outs after the first model; accuracy ${percent(mean(quiet.map((story) => story.accuracy)))}.`,
