@@ -39,10 +39,21 @@ export interface Message {
  */
 export type Outcome = 'done' | 'retry';
 
+/** What becomes of a message at one task, for a sender who waits for it. */
+export type Answer =
+  /** JSON text of what the verdict says, as the topic carries it; of a message of several events one each. */
+  | { readonly kind: 'verdict'; readonly task: string; readonly data: string }
+  /** It became a dead letter. */
+  | { readonly kind: 'refused'; readonly task: string; readonly code: string; readonly message: string }
+  /** It could not be kept safe and will be settled `retry`. */
+  | { readonly kind: 'failed'; readonly task: string; readonly code: string; readonly message: string };
+
 /** A message on loan from its source. `settle` is called exactly once, in any order between deliveries. */
 export interface Delivery {
   readonly message: Message;
   settle(outcome: Outcome): void;
+  /** Only where the sender waits. Called before `settle`; what it says holds when `done` follows. Must not throw. */
+  answer?(answer: Answer): void;
 }
 
 export type Health = { readonly ok: true } | { readonly ok: false; readonly reason: string };
@@ -115,8 +126,19 @@ export interface MailBody {
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** Visible texts of the text parts, in order. */
   readonly texts: readonly MailText[];
+  /** Texts of HTML parts that their own markup hides from the reader, in order; together at most 64 Ki UTF-16 units. */
+  readonly hidden: readonly string[];
   readonly links: readonly { readonly shown: string; readonly target: string }[];
-  readonly attachments: readonly { readonly type: string; readonly name: string; readonly size: number }[];
+  /**
+   * Size in decoded bytes; digest is the SHA-256 (64 hex digits) of the decoded bytes, of which the first 8 MiB count,
+   * '' from the 101st attachment on.
+   */
+  readonly attachments: readonly {
+    readonly type: string;
+    readonly name: string;
+    readonly size: number;
+    readonly digest: string;
+  }[];
 }
 
 /** One reading of declared fields. */
@@ -502,6 +524,16 @@ export interface Featurizer {
 }
 
 // ---------------------------------------------------------------- what app hands from one side to the other
+
+/**
+ * What should become of a judged event; nothing is ever deleted. `reason`, where there is one: `none` although it has
+ * the positive label, because its sender is `allowed` or a known `correspondent`; `unsure` because there is too little
+ * `evidence` for a threshold yet, or because the score is not above the `threshold`.
+ */
+export interface Decided {
+  readonly action: 'none' | 'unsure' | 'tag' | 'hold';
+  readonly reason?: 'allowed' | 'correspondent' | 'evidence' | 'threshold';
+}
 
 /** The running model of a task, as the flow sees it. */
 export interface Scorer {

@@ -9,7 +9,7 @@
  * Several verdicts in one message are a JSON array of such objects (CloudEvents JSON batch format).
  */
 import { z } from 'zod';
-import type { Event, Message } from './contract.ts';
+import type { Decided, Event, Message } from './contract.ts';
 import { SluiceError } from './errors.ts';
 
 export type EnvelopeKind = 'cloudevents' | 'none';
@@ -82,11 +82,14 @@ export interface Verdict {
   readonly offset: number;
   readonly model: string;
   readonly backend: string;
+  /** Left out where the task decides nothing beyond the label. */
+  readonly decided?: Decided;
   readonly receivedAt: number;
   readonly decidedAt: number;
 }
 
-function verdictData(v: Verdict): string {
+/** The `data` of a verdict as JSON text. */
+export function verdictData(v: Verdict): string {
   let scores = '';
   for (let c = 0; c < v.labels.length; c++) {
     scores += `${c === 0 ? '' : ','}${JSON.stringify(v.labels[c])}:${six(v.scores[v.offset + c])}`;
@@ -94,11 +97,17 @@ function verdictData(v: Verdict): string {
   const label = v.label < 0 ? 'null,"state":"learning"' : JSON.stringify(v.labels[v.label]);
   return (
     `{"event":${JSON.stringify(v.event.id)},"device":${JSON.stringify(v.event.device)},` +
-    `"at":"${isoTime(v.event.at)}","label":${label},"score":${six(v.score)},"scores":{${scores}},` +
+    `"at":"${isoTime(v.event.at)}","label":${label}${decidedData(v.decided)},"score":${six(v.score)},"scores":{${scores}},` +
     `"model":${JSON.stringify(v.model)},"backend":${JSON.stringify(v.backend)},` +
     `"receivedAt":"${isoTime(v.receivedAt)}","tookMs":${Math.max(0, Math.round((v.decidedAt - v.receivedAt) * 1000) / 1000)}` +
     `${v.event.weak ? ',"identity":"weak"' : ''}}`
   );
+}
+
+function decidedData(decided: Decided | undefined): string {
+  if (!decided) return '';
+  const reason = decided.reason ? `,"reason":"${decided.reason}"` : '';
+  return `,"action":"${decided.action}"${reason}`;
 }
 
 /** Six decimals are more than a probability learned from data can mean. */

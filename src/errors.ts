@@ -84,6 +84,9 @@ export const errorTable = {
   DETECTOR_STATE: row(
     'The saved state of drift detection cannot be used and is set aside; detection learns its references anew.',
   ),
+  DECISION_STATE: row(
+    'The saved state of a decision was damaged; it was gathered again from the labels in the journal.',
+  ),
   // model
   ENGINE_MISSING: row(
     'The native addon was not found; run `npm start` once, or build it as CONTRIBUTING.md says.',

@@ -32,6 +32,10 @@ export const signals = {
   sink_connected: counter('A sink connected to its broker.', ['sink'], 'info'),
   sink_lost: counter('A sink lost its broker and reconnects.', ['sink'], 'warn'),
   publish_retried: counter('A publish was not confirmed and is tried again.', ['sink'], 'warn'),
+  asked: counter(
+    'Messages that came over HTTP, by what was answered (verdict, refused, deadline, busy, failed, stopped, gone).',
+    ['source', 'result'],
+  ),
   certificates_reloaded: counter('Certificate files changed and were loaded again.', ['name'], 'info'),
   // flow
   messages_received: counter('Messages taken from a source.', ['source']),
@@ -92,6 +96,9 @@ export const signals = {
   quality_tested: gauge('Verdicts whose true label came.', ['task']),
   quality_correct: gauge('Verdicts whose true label came and agreed.', ['task']),
   snapshots: counter('Snapshots written.', ['task']),
+  // decisions
+  decisions: counter('Verdicts by what was decided (none, unsure, tag, hold).', ['task', 'action']),
+  decision_confirmed: gauge('Confirmed events that the thresholds of a decision stand on.', ['task']),
   // labelled rows, gateway to hub
   rows_told: counter('Labelled rows, corrections and withdrawals told to the hub.', ['task']),
   rows_left_out: counter('Labelled rows that can never be sent and were left out.', ['task'], 'error'),

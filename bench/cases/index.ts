@@ -3,11 +3,13 @@ import type { BenchCase } from '../case.ts';
 import { driftCases } from './drift.ts';
 import { flowCases } from './flow.ts';
 import { loopCases } from './loop.ts';
+import { mailCases } from './mail.ts';
 import { microCases } from './micro.ts';
 import { swapCases } from './swap.ts';
 
 export const cases: readonly BenchCase[] = [
   ...microCases,
+  ...mailCases,
   ...driftCases,
   ...loopCases,
   ...flowCases,

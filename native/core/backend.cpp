@@ -17,7 +17,7 @@ const char* refuse_table(const sluice_backend* table) {
   if (table->size != sizeof(sluice_backend)) return "its table has another size";
   if (!table->name || !table->probe || !table->open || !table->close) return "its table lacks an entry";
   if (!table->alloc != !table->free || !table->upload != !table->download ||
-      !table->linear_score != !table->linear_step)
+      !table->linear_score != !table->linear_step || !table->text_score != !table->text_step)
     return "its table is half filled";
   if (table->upload && !table->alloc) return "its table copies memory that it does not allocate";
   return nullptr;

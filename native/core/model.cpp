@@ -2,6 +2,7 @@
 
 #include "core/failure.h"
 #include "core/linear.h"
+#include "core/text.h"
 
 namespace sluice {
 
@@ -19,6 +20,7 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"linear", create_linear, read_linear,
      [](const sluice_backend& table) { return table.linear_score != nullptr; }},
+    {"text", create_text, read_text, [](const sluice_backend& table) { return table.text_score != nullptr; }},
 };
 
 const Kind* find_kind(std::string_view name) {

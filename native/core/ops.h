@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /* Rises whenever a struct or the meaning of an entry changes. */
-#define SLUICE_BACKEND_ABI 1u
+#define SLUICE_BACKEND_ABI 2u
 /* A backend library exports this function; it returns a table that lives as long as the library. */
 #define SLUICE_BACKEND_SYMBOL "sluice_backend_table"
 
@@ -65,6 +65,45 @@ typedef struct sluice_linear {
   double* moments; /* device memory: dense_dims counts, then means, then sums of squared deviations */
 } sluice_linear;
 
+/*
+ * A text model (two classes): what a bucket holds for every member (see core/text.h), 32 bytes, so that a
+ * random access costs one cache line however many members there are. Scoring reads the first half only.
+ */
+enum { SLUICE_TEXT_ALL = 0, SLUICE_TEXT_VIEW = 1, SLUICE_TEXT_RATIOS = 2, SLUICE_TEXT_MEMBERS = 3 };
+enum { SLUICE_TEXT_VIEWS = 8 }; /* at most */
+
+typedef struct sluice_text_record {
+  float weights[SLUICE_TEXT_MEMBERS];
+  float ratio;                        /* log((spam + a) / (ham + a)) of the counts; 0: never counted */
+  float squares[SLUICE_TEXT_MEMBERS]; /* AdaGrad sums */
+  uint16_t spam, ham;                 /* in eighths of a row; both are halved where one would overflow */
+} sluice_text_record;
+
+typedef struct sluice_text_bias {
+  float weight, squares;
+} sluice_text_bias;
+
+/* The little that is not of a bucket. */
+typedef struct sluice_text_state {
+  sluice_text_bias all, ratios, view[SLUICE_TEXT_VIEWS];
+  double slope, offset, slope_squares, offset_squares;
+  double spam, ham; /* sums of row weights */
+  double noise;     /* the share of labels believed to be wrong */
+} sluice_text_state;
+
+typedef struct sluice_text {
+  uint32_t dims; /* a power of two, at least `views` */
+  uint32_t views;
+  uint32_t view_shift; /* (index modulo dims) >> view_shift is the view of a cell */
+  uint32_t all;        /* 1: with the member over all cells; else its weights stay 0 */
+  uint32_t guard;      /* 1: errors are weighed by `noise` */
+  float rate;
+  float smoothing;             /* a */
+  float calibration;           /* step size of slope and offset */
+  sluice_text_record* records; /* device memory, 64-byte aligned: dims */
+  sluice_text_state* state;    /* device memory: one */
+} sluice_text;
+
 typedef struct sluice_device_options {
   uint32_t threads; /* 0: the backend chooses */
   const char* isa;  /* CPU: "auto", "baseline", "avx2"; null is "auto" */
@@ -100,6 +139,13 @@ typedef struct sluice_backend {
   int (*linear_step)(void* device, sluice_linear* model, const sluice_rows* rows, const int32_t* labels,
                      const float* weights, const int32_t* schedule, uint64_t entries, float* scores,
                      const int32_t* stop);
+
+  /* (optional, both or none; default: the CPU runs it) As above, for a text model: scores are count x 2. */
+  int (*text_score)(void* device, const sluice_text* model, const sluice_rows* rows, float* scores,
+                    const int32_t* stop);
+  int (*text_step)(void* device, sluice_text* model, const sluice_rows* rows, const int32_t* labels,
+                   const float* weights, const int32_t* schedule, uint64_t entries, float* scores,
+                   const int32_t* stop);
 } sluice_backend;
 
 #ifdef __cplusplus

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <thread>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "cpu/linear_kernels.h"
 #include "cpu/memory.h"
 #include "cpu/pool.h"
+#include "cpu/text_kernels.h"
 
 namespace sluice {
 
@@ -17,6 +19,7 @@ namespace {
 
 using cpu::LinearKernels;
 using cpu::LinearScratch;
+using cpu::TextKernels;
 
 /** More threads than this help no batch that a gateway makes. */
 constexpr uint32_t kMaxThreads = 64;
@@ -25,9 +28,16 @@ constexpr uint32_t kDefaultThreads = 4;
 constexpr uint64_t kParallelFrom = 32768;
 constexpr uint32_t kRowsAtATime = 16;
 
-struct CpuDevice {
-  CpuDevice(const LinearKernels* kernels, uint32_t threads) : linear(kernels), pool(threads) {}
+/** The kernels of every kind for one instruction set. */
+struct Kernels {
+  const char* name;
   const LinearKernels* linear;
+  const TextKernels* text;
+};
+
+struct CpuDevice {
+  CpuDevice(const Kernels& chosen, uint32_t threads) : kernels(chosen), pool(threads) {}
+  Kernels kernels;
   cpu::Pool pool;
 };
 
@@ -39,12 +49,15 @@ bool has_avx2() {
 #endif
 }
 
-const LinearKernels* choose_linear(const char* isa) {
+/** Null where this processor or build lacks them. */
+const Kernels* choose_kernels(const char* isa) {
+  static const Kernels baseline{"baseline", cpu::linear_baseline(), cpu::text_baseline()};
   const bool any = isa == nullptr || std::strcmp(isa, "auto") == 0;
 #ifdef SLUICE_AVX2
-  if (has_avx2() && (any || std::strcmp(isa, "avx2") == 0)) return cpu::linear_avx2();
+  static const Kernels avx2{"avx2", cpu::linear_avx2(), cpu::text_avx2()};
+  if (has_avx2() && (any || std::strcmp(isa, "avx2") == 0)) return &avx2;
 #endif
-  return any || std::strcmp(isa, "baseline") == 0 ? cpu::linear_baseline() : nullptr;
+  return any || std::strcmp(isa, "baseline") == 0 ? &baseline : nullptr;
 }
 
 uint32_t choose_threads(uint32_t wanted) {
@@ -54,18 +67,18 @@ uint32_t choose_threads(uint32_t wanted) {
 }
 
 int probe(char* text, size_t size) {
-  std::snprintf(text, size, "%s", choose_linear(nullptr)->name);
+  std::snprintf(text, size, "%s", choose_kernels(nullptr)->name);
   return SLUICE_OK;
 }
 
 int open(const sluice_device_options* options, void** device, char* text, size_t size) {
-  const LinearKernels* kernels = choose_linear(options->isa);
+  const Kernels* kernels = choose_kernels(options->isa);
   if (!kernels) {
     std::snprintf(text, size, "this processor or build has no %s", options->isa);
     return SLUICE_UNAVAILABLE;
   }
   const uint32_t threads = choose_threads(options->threads);
-  *device = new (std::nothrow) CpuDevice(kernels, threads);
+  *device = new (std::nothrow) CpuDevice(*kernels, threads);
   std::snprintf(text, size, "%s, %u thread%s", kernels->name, threads, threads == 1 ? "" : "s");
   return *device ? SLUICE_OK : SLUICE_NO_MEMORY;
 }
@@ -101,45 +114,57 @@ class Scratch {
   LinearScratch view_;
 };
 
+/**
+ * Scores rows with as many threads as are worth it. `open` gives each thread what scores rows [first, last),
+ * false when stopped, with its scratch. Which thread takes which row changes no bit.
+ */
+template <typename Open>
 struct ScoreCall {
-  const LinearKernels* kernels;
-  const sluice_linear* model;
   const sluice_rows* rows;
-  float* scores;
-  const int32_t* stop;
+  const Open& open;
   std::atomic<uint32_t> next{0};
   std::atomic<int> status{SLUICE_OK};
+
+  /** One thread's share: takes rows until none is left. */
+  static void share(void* context) {
+    auto& call = *static_cast<ScoreCall*>(context);
+    try {
+      const auto score = call.open();
+      const uint32_t count = call.rows->count;
+      while (true) {
+        const uint32_t first = call.next.fetch_add(kRowsAtATime);
+        if (first >= count || call.status != SLUICE_OK) return;
+        const uint32_t last = count - first < kRowsAtATime ? count : first + kRowsAtATime;
+        if (!score(first, last)) call.status = SLUICE_STOPPED;
+      }
+    } catch (const std::bad_alloc&) {
+      call.status = SLUICE_NO_MEMORY;
+    }
+  }
 };
 
-/** One thread's share: takes rows until none is left. Which thread takes which row changes no bit. */
-void score_some(void* context) {
-  auto& call = *static_cast<ScoreCall*>(context);
-  try {
-    const Scratch scratch(*call.model);
-    call.kernels->prepare(call.model, scratch.get());
-    const uint32_t count = call.rows->count;
-    while (true) {
-      const uint32_t first = call.next.fetch_add(kRowsAtATime);
-      if (first >= count || call.status != SLUICE_OK) return;
-      const uint32_t last = count - first < kRowsAtATime ? count : first + kRowsAtATime;
-      if (!call.kernels->score(call.model, call.rows, first, last, call.scores, scratch.get(), call.stop))
-        call.status = SLUICE_STOPPED;
-    }
-  } catch (const std::bad_alloc&) {
-    call.status = SLUICE_NO_MEMORY;
-  }
+template <typename Open>
+int score_rows(cpu::Pool& pool, const sluice_rows* rows, uint64_t work, const Open& open) {
+  ScoreCall<Open> call{.rows = rows, .open = open};
+  if (work >= kParallelFrom && rows->count > kRowsAtATime)
+    pool.run(ScoreCall<Open>::share, &call);
+  else
+    ScoreCall<Open>::share(&call);
+  return call.status;
 }
 
 int linear_score(void* device, const sluice_linear* model, const sluice_rows* rows, float* scores,
                  const int32_t* stop) {
   auto& cpu = *static_cast<CpuDevice*>(device);
-  ScoreCall call{.kernels = cpu.linear, .model = model, .rows = rows, .scores = scores, .stop = stop};
+  const LinearKernels& kernels = *cpu.kernels.linear;
   const uint64_t work = (rows->nnz + uint64_t{rows->count} * model->dense_dims) * model->outputs;
-  if (work >= kParallelFrom && rows->count > kRowsAtATime)
-    cpu.pool.run(score_some, &call);
-  else
-    score_some(&call);
-  return call.status;
+  return score_rows(cpu.pool, rows, work, [&] {
+    auto scratch = std::make_unique<const Scratch>(*model);
+    kernels.prepare(model, scratch->get());
+    return [&, scratch = std::move(scratch)](uint32_t first, uint32_t last) {
+      return kernels.score(model, rows, first, last, scores, scratch->get(), stop);
+    };
+  });
 }
 
 int linear_step(void* device, sluice_linear* model, const sluice_rows* rows, const int32_t* labels,
@@ -148,13 +173,32 @@ int linear_step(void* device, sluice_linear* model, const sluice_rows* rows, con
   auto& cpu = *static_cast<CpuDevice*>(device);
   try {
     const Scratch scratch(*model);
-    cpu.linear->prepare(model, scratch.get());
+    const LinearKernels& kernels = *cpu.kernels.linear;
+    kernels.prepare(model, scratch.get());
     const bool whole =
-        cpu.linear->step(model, rows, labels, weights, schedule, entries, scores, scratch.get(), stop);
+        kernels.step(model, rows, labels, weights, schedule, entries, scores, scratch.get(), stop);
     return whole ? SLUICE_OK : SLUICE_STOPPED;
   } catch (const std::bad_alloc&) {
     return SLUICE_NO_MEMORY;
   }
+}
+
+int text_score(void* device, const sluice_text* model, const sluice_rows* rows, float* scores,
+               const int32_t* stop) {
+  auto& cpu = *static_cast<CpuDevice*>(device);
+  return score_rows(cpu.pool, rows, rows->nnz, [&] {
+    return [&](uint32_t first, uint32_t last) {
+      return cpu.kernels.text->score(model, rows, first, last, scores, stop);
+    };
+  });
+}
+
+int text_step(void* device, sluice_text* model, const sluice_rows* rows, const int32_t* labels,
+              const float* weights, const int32_t* schedule, uint64_t entries, float* scores,
+              const int32_t* stop) {
+  const TextKernels& kernels = *static_cast<CpuDevice*>(device)->kernels.text;
+  const bool whole = kernels.step(model, rows, labels, weights, schedule, entries, scores, stop);
+  return whole ? SLUICE_OK : SLUICE_STOPPED;
 }
 
 }  // namespace
@@ -173,6 +217,8 @@ const sluice_backend* cpu_backend() {
       .download = nullptr,
       .linear_score = linear_score,
       .linear_step = linear_step,
+      .text_score = text_score,
+      .text_step = text_step,
   };
   return &table;
 }

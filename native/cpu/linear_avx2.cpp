@@ -4,7 +4,7 @@
 namespace sluice::cpu {
 
 const LinearKernels* linear_avx2() {
-  static constexpr LinearKernels kernels{"avx2", prepare, score, step};
+  static constexpr LinearKernels kernels{prepare, score, step};
   return &kernels;
 }
 

@@ -4,7 +4,7 @@
 namespace sluice::cpu {
 
 const LinearKernels* linear_baseline() {
-  static constexpr LinearKernels kernels{"baseline", prepare, score, step};
+  static constexpr LinearKernels kernels{prepare, score, step};
   return &kernels;
 }
 

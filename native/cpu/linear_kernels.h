@@ -17,7 +17,6 @@ struct LinearScratch {
 };
 
 struct LinearKernels {
-  const char* name;
   /** Fills scratch.scale from the model's moments. */
   void (*prepare)(const sluice_linear* model, const LinearScratch* scratch);
   /** Scores rows [first, last) into scores + row * classes; needs `prepare`. False when stopped. */

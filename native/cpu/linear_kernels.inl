@@ -22,14 +22,8 @@
 namespace sluice::cpu {
 namespace {
 
-/** A row whose probabilities are all this near to the truth is not worth a pass over memory. */
-constexpr double kNoError = 1e-7;
 /** Standardised dense values are cut here: one broken sensor must not drown the others. */
 constexpr double kMaxDeviations = 8.0;
-
-inline bool stopped(const int32_t* stop) {
-  return __atomic_load_n(stop, __ATOMIC_RELAXED) != 0;
-}
 
 // ---------------------------------------------------------------- dense columns
 
@@ -90,12 +84,7 @@ void standardise(const sluice_linear* model, const float* row, const LinearScrat
 // ---------------------------------------------------------------- rows
 
 Span sparse_span(const sluice_linear* model, const sluice_rows* rows, uint32_t row) {
-  const uint64_t begin = rows->indptr[row];
-  uint64_t end = rows->indptr[row + 1];
-  end = end < rows->nnz ? end : rows->nnz;
-  if (begin >= end || model->dims == 0) return {model->records, rows->indices, rows->values, 0, 0, 0};
-  return {model->records, rows->indices + begin, rows->values + begin,
-          end - begin,    model->dims - 1,       rows->nnz - begin};
+  return sparse_span(model->records, model->dims, rows, row);
 }
 
 Span dense_span(const sluice_linear* model, const LinearScratch* scratch) {
@@ -143,7 +132,8 @@ void score_row(const sluice_linear* model, const sluice_rows* rows, uint32_t row
   write_scores(model, scratch, scores + size_t{row} * model->classes);
 }
 
-/** Probabilities become errors, weight (p - y), in scratch.sums; false where there is nothing to learn. */
+/** Probabilities become errors, weight (p - y), in scratch.sums; false where they are not worth a pass over
+ * memory. */
 bool errors_of(const sluice_linear* model, uint32_t label, float weight, const LinearScratch* scratch) {
   bool any = false;
   for (uint32_t k = 0; k < model->stride; ++k) scratch->sums[k] = 0;
@@ -156,8 +146,8 @@ bool errors_of(const sluice_linear* model, uint32_t label, float weight, const L
   return any;
 }
 
-/** `summed`: scratch.sums already holds this row's sparse sums. True where a record changed. */
-bool learn_row(sluice_linear* model, const sluice_rows* rows, uint32_t row, uint32_t label, float weight,
+/** `summed`: scratch.sums already holds this row's sparse sums. */
+void learn_row(sluice_linear* model, const sluice_rows* rows, uint32_t row, uint32_t label, float weight,
                bool summed, const LinearScratch* scratch) {
   const uint32_t stride = model->stride;
   const Span sparse = sparse_span(model, rows, row);
@@ -167,7 +157,7 @@ bool learn_row(sluice_linear* model, const sluice_rows* rows, uint32_t row, uint
     standardise(model, dense_row(rows, row), scratch);
   }
   finish_row(model, scratch);
-  if (!errors_of(model, label, weight, scratch)) return false;
+  if (!errors_of(model, label, weight, scratch)) return;
   const Rates rates{model->rate, model->l2, model->eps};
   const Span dense = dense_span(model, scratch);
   const float one = 1;
@@ -183,7 +173,6 @@ bool learn_row(sluice_linear* model, const sluice_rows* rows, uint32_t row, uint
   update(model->records, sparse);
   update(dense_records, dense);
   update(bias_record, bias);
-  return true;
 }
 
 // ---------------------------------------------------------------- entries of LinearKernels
@@ -200,27 +189,13 @@ bool score(const sluice_linear* model, const sluice_rows* rows, uint32_t first, 
 bool step(sluice_linear* model, const sluice_rows* rows, const int32_t* labels, const float* weights,
           const int32_t* schedule, uint64_t entries, float* scores, const LinearScratch* scratch,
           const int32_t* stop) {
-  constexpr uint64_t kNone = ~0ull;
-  uint64_t summed = kNone;  // the row whose sparse sums lie in scratch, still valid
-  const uint64_t total = schedule ? entries : uint64_t{rows->count} * 2;
-  for (uint64_t s = 0; s < total; ++s) {
-    if (stopped(stop)) return false;
-    const int32_t entry = schedule ? schedule[s] : (s % 2 == 0 ? int32_t(s / 2) : ~int32_t(s / 2));
-    const uint32_t row = static_cast<uint32_t>(entry < 0 ? ~entry : entry);
-    if (row >= rows->count) continue;
-    if (entry >= 0) {
-      if (!scores) continue;
-      score_row(model, rows, row, scores, scratch);
-      summed = row;
-      continue;
-    }
-    const int32_t label = labels[row];
-    const float weight = weights ? weights[row] : 1.0f;
-    if (label < 0 || static_cast<uint32_t>(label) >= model->classes || !(weight > 0)) continue;
-    learn_row(model, rows, row, static_cast<uint32_t>(label), weight, summed == row, scratch);
-    summed = kNone;
-  }
-  return true;
+  // What scoring leaves in scratch.sums is what learning needs first.
+  return run_schedule(
+      rows, model->classes, labels, weights, schedule, entries, scores != nullptr, stop,
+      [&](uint32_t row) { score_row(model, rows, row, scores, scratch); },
+      [&](uint32_t row, uint32_t label, float weight, bool summed) {
+        learn_row(model, rows, row, label, weight, summed, scratch);
+      });
 }
 
 }  // namespace

@@ -5,47 +5,16 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/loss.h"
 #include "cpu/linear_kernels.h"
-
-#ifdef __AVX2__
-#include <immintrin.h>
-#endif
+#include "cpu/vectors.inl"
 
 namespace sluice::cpu {
 namespace {
-
-typedef float f4 __attribute__((vector_size(16)));
-typedef float f8 __attribute__((vector_size(32)));
-
-/** Gradients beyond it are cut: their squares must stay finite floats. */
-constexpr float kMaxGradient = 1e18f;
-/** How many positions ahead records are fetched. 100 to 250 are about as good, less and more are not. */
-constexpr uint64_t kAhead = 160;
 
 /** The numbers of a model that the inner loops use. */
 struct Rates {
   float rate, l2, eps;
 };
-
-/** A sparse or dense part of a row as records and values. Dense parts have no indices. */
-struct Span {
-  const float* records;
-  const uint32_t* indices;  // null: record p
-  const float* values;
-  uint64_t size;
-  uint32_t mask;
-  uint64_t readable;  // of indices: the rows behind this one are fetched too, most likely they come next
-};
-
-inline size_t record_at(const Span& span, uint64_t p) {
-  return span.indices ? span.indices[p] & span.mask : p;
-}
-
-inline float cut(float g) {
-  g = g < kMaxGradient ? g : kMaxGradient;
-  return g > -kMaxGradient ? g : -kMaxGradient;
-}
 
 // ---------------------------------------------------------------- one output
 
@@ -87,19 +56,6 @@ inline void store_pairs(float* const* at, f8 w, f8 sum) {
   put(at[6], at[7], _mm256_extractf128_ps(high, 1));
 }
 
-/** Whether two of eight masked indices are equal: then they must be learned one after the other. */
-inline bool repeats(const uint32_t* indices, uint32_t mask) {
-  const __m256i v = _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(indices)),
-                                     _mm256_set1_epi32(static_cast<int>(mask)));
-  const auto rotated = [&](int a, int b, int c, int d, int e, int f, int g, int h) {
-    return _mm256_cmpeq_epi32(v, _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(a, b, c, d, e, f, g, h)));
-  };
-  const __m256i equal =
-      _mm256_or_si256(_mm256_or_si256(rotated(1, 2, 3, 4, 5, 6, 7, 0), rotated(2, 3, 4, 5, 6, 7, 0, 1)),
-                      _mm256_or_si256(rotated(3, 4, 5, 6, 7, 0, 1, 2), rotated(4, 5, 6, 7, 0, 1, 2, 3)));
-  return !_mm256_testz_si256(equal, equal);
-}
-
 #endif
 
 inline f8 weights8(const Span& span, uint64_t p) {
@@ -114,33 +70,19 @@ inline f8 weights8(const Span& span, uint64_t p) {
 #endif
 }
 
-/** Positions below this can fetch kAhead further ones, a block of 8 at a time. */
-inline uint64_t fetching(const Span& span) {
-  const uint64_t most = span.readable > kAhead + 8 ? span.readable - kAhead - 8 : 0;
-  return most < span.size ? most : span.size;
-}
-
-inline void prefetch(const Span& span, uint64_t p, size_t floats) {
-  __builtin_prefetch(span.records + floats * (span.indices[p + kAhead] & span.mask), 1, 3);
-}
-
 float sum_one(const Span& span) {
   f8 lanes = {};
   uint64_t p = 0;
   const uint64_t fetched = fetching(span);
   for (; p + 8 <= fetched; p += 8) {
     for (int j = 0; j < 8; ++j) prefetch(span, p + j, 2);
-    f8 x;
-    __builtin_memcpy(&x, span.values + p, sizeof x);
-    lanes += weights8(span, p) * x;
+    lanes += weights8(span, p) * load8(span.values + p);
   }
   for (; p + 8 <= span.size; p += 8) {
-    f8 x;
-    __builtin_memcpy(&x, span.values + p, sizeof x);
-    lanes += weights8(span, p) * x;
+    lanes += weights8(span, p) * load8(span.values + p);
   }
   for (int j = 0; p < span.size; ++p, ++j) lanes[j] += span.records[2 * record_at(span, p)] * span.values[p];
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+  return sum8(lanes);
 }
 
 inline void update_pair(float* record, float error, float x, const Rates& r) {
@@ -164,9 +106,7 @@ void update_one(float* records, const Span& span, float error, const Rates& r) {
     for (int j = 0; j < 8; ++j) at[j] = records + 2 * record_at(span, p + j);
     const Pairs pairs = load_pairs(at);
     const f8 w = weights_of(pairs);
-    f8 x;
-    __builtin_memcpy(&x, span.values + p, sizeof x);
-    f8 g = error * x + r.l2 * w;
+    f8 g = error * load8(span.values + p) + r.l2 * w;
     g = g < most ? g : most;
     g = g > -most ? g : -most;
     const f8 sum = accumulators_of(pairs) + g * g;
@@ -177,25 +117,6 @@ void update_one(float* records, const Span& span, float error, const Rates& r) {
 }
 
 // ---------------------------------------------------------------- several outputs
-
-inline f4 load4(const float* from) {
-  f4 v;
-  __builtin_memcpy(&v, from, sizeof v);
-  return v;
-}
-
-inline void store4(float* to, f4 v) {
-  __builtin_memcpy(to, &v, sizeof v);
-}
-
-inline f4 sqrt4(f4 v) {
-#ifdef __SSE2__
-  return (f4)__builtin_ia32_sqrtps(v);
-#else
-  for (int j = 0; j < 4; ++j) v[j] = __builtin_sqrtf(v[j]);
-  return v;
-#endif
-}
 
 /** Blocks = stride / 4 known: the accumulators stay in registers. */
 template <uint32_t Blocks>

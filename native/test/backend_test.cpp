@@ -22,7 +22,7 @@ TEST_F(Library, WhatCannotBeUsedIsSaidInWords) {
   EXPECT_EQ(open_library("/nowhere/sluice-cuda.so").reason, "not built");
   EXPECT_NE(open_library("/proc/self/exe").reason, "");
   EXPECT_EQ(open_as("abi").reason, "it was built for another version of Sluice");
-  EXPECT_EQ(open_as("half").reason, "its table is half filled");
+  for (const char* half : {"half", "half text"}) EXPECT_EQ(open_as(half).reason, "its table is half filled");
   const BackendLibrary driverless = open_as("driver");
   ASSERT_NE(driverless.table, nullptr);
   EXPECT_EQ(probe_backend(*driverless.table), std::pair(false, std::string("no driver")));
@@ -51,11 +51,33 @@ TEST_F(Library, GivesTheBitsOfTheCpuWhereverItsMemoryLies) {
   }
 }
 
+TEST_F(Library, GivesTheBitsOfTheCpuForATextModelToo) {
+  const OwnedBatch batch = random_batch(32, 100, {1024, 0, 2});
+  auto referee = make_text(1024, 4);
+  const auto expected = step(*referee, batch);
+  for (const char* mode : {"own", "host"}) {
+    const BackendLibrary library = open_as(mode);
+    ASSERT_NE(library.table, nullptr) << library.reason;
+    auto device = Device::open(library.table, {1, nullptr}, library.library);
+    auto model = make_text(1024, 4, device);
+    EXPECT_TRUE(same_bits(step(*model, batch), expected));
+    const auto bytes = model->save();
+    EXPECT_EQ(bytes, referee->save());
+    EXPECT_TRUE(
+        same_bits(score(*load_model(device, bytes.data(), bytes.size()), batch), score(*referee, batch)));
+  }
+}
+
 TEST_F(Library, ABackendMayLackAModel) {
   const BackendLibrary library = open_as("none");
   ASSERT_NE(library.table, nullptr);
   EXPECT_FALSE(backend_runs(*library.table, "linear"));
   EXPECT_TRUE(backend_runs(*cpu_backend(), "linear"));
+  EXPECT_TRUE(backend_runs(*cpu_backend(), "text"));
+  const BackendLibrary older = open_as("no text");
+  ASSERT_NE(older.table, nullptr) << older.reason;
+  EXPECT_FALSE(backend_runs(*older.table, "text"));
+  EXPECT_TRUE(backend_runs(*older.table, "linear"));
   EXPECT_FALSE(backend_runs(*cpu_backend(), "oracle"));
 }
 

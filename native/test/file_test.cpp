@@ -2,6 +2,8 @@
 // nothing that was altered is ever loaded or takes the process down.
 #include "core/file.h"
 
+#include <array>
+
 #include "support.h"
 
 namespace sluice::test {
@@ -10,6 +12,12 @@ namespace {
 std::vector<uint8_t> trained_file(const Shape& shape, uint64_t seed = 21) {
   auto model = make_linear(shape);
   learn(*model, random_batch(seed, 60, shape));
+  return model->save();
+}
+
+std::vector<uint8_t> trained_text(uint32_t dims, double all = 1) {
+  auto model = make_text(dims, 4, cpu_device(), 1, all);
+  learn(*model, random_batch(21, 60, {dims, 0, 2}));
   return model->save();
 }
 
@@ -44,30 +52,47 @@ TEST(File, ComesBackWithTheSameBitsAndLearnsOnTheSame) {
   }
 }
 
+TEST(File, ATextModelComesBackWithTheSameBitsAndLearnsOnTheSame) {
+  for (const uint32_t dims : {4u, 64u, 4096u, 8192u}) {
+    auto model = make_text(dims, 4, cpu_device(), 1, dims < 4096);
+    const OwnedBatch first = random_batch(22, 80, {dims, 0, 2}), second = random_batch(23, 80, {dims, 0, 2});
+    EXPECT_EQ(load_model(cpu_device(), model->save().data(), model->save().size())->save(), model->save());
+    learn(*model, first);
+    const auto bytes = model->save();
+    auto copy = load_model(cpu_device("baseline", 2), bytes.data(), bytes.size());
+    EXPECT_EQ(copy->save(), bytes);
+    EXPECT_TRUE(same_bits(step(*model, second), step(*copy, second)));
+    EXPECT_EQ(copy->save(), model->save());
+  }
+}
+
 TEST(File, ASparseModelMakesASmallFile) {
   const Shape shape{1u << 20, 0, 2};
-  const auto bytes = trained_file(shape);
-  EXPECT_LT(bytes.size(), 60u * 70 * 12);
+  EXPECT_LT(trained_file(shape).size(), 60u * 70 * 12);
+  EXPECT_LT(trained_text(1u << 20).size(), 60u * 70 * 32);
 }
 
 TEST(File, EveryFlippedBitIsRefused) {
-  const auto good = trained_file({256, 3, 3});
-  for (size_t bit = 0; bit < good.size() * 8; ++bit) {
-    auto bad = good;
-    bad[bit / 8] ^= static_cast<uint8_t>(1 << (bit % 8));
-    ASSERT_NE(load_code(bad), "none") << "bit " << bit;
-  }
+  for (const auto& good : {trained_file({256, 3, 3}), trained_text(64), trained_text(64, 0)})
+    for (size_t bit = 0; bit < good.size() * 8; ++bit) {
+      auto bad = good;
+      bad[bit / 8] ^= static_cast<uint8_t>(1 << (bit % 8));
+      ASSERT_NE(load_code(bad), "none") << "bit " << bit;
+    }
 }
 
 TEST(File, EveryTruncationAndExtensionIsRefused) {
-  const auto good = trained_file({256, 3, 2});
-  for (size_t size = 0; size < good.size(); ++size) {
-    const std::vector<uint8_t> shorter(good.begin(), good.begin() + static_cast<long>(size));
-    ASSERT_EQ(load_code(shorter), "MODEL_CORRUPT") << size;
+  for (const auto& good : {trained_file({256, 3, 2}), trained_text(64), trained_text(64, 0)}) {
+    for (size_t size = 0; size < good.size(); ++size) {
+      std::vector<uint8_t> shorter(good.begin(), good.begin() + static_cast<long>(size));
+      ASSERT_EQ(load_code(shorter), "MODEL_CORRUPT") << size;
+      reseal(shorter);
+      ASSERT_EQ(load_code(shorter), "MODEL_CORRUPT") << size << " resealed";
+    }
+    auto longer = good;
+    longer.push_back(0);
+    EXPECT_EQ(load_code(longer), "MODEL_CORRUPT");
   }
-  auto longer = good;
-  longer.push_back(0);
-  EXPECT_EQ(load_code(longer), "MODEL_CORRUPT");
 }
 
 TEST(File, TenThousandMutationsAreAllRefused) {
@@ -98,9 +123,7 @@ TEST(File, TenThousandMutationsAreAllRefused) {
 }
 
 /** Past the checksum the loader must still refuse, or give a model that works and saves the same bytes. */
-TEST(File, ResealedMutationsAreRefusedOrSound) {
-  const Shape shape{512, 2, 3};
-  const auto good = trained_file(shape);
+void expect_refused_or_sound(const std::vector<uint8_t>& good, const Shape& shape) {
   const OwnedBatch batch = random_batch(25, 10, shape);
   auto device = cpu_device();
   Rng rng(26);
@@ -139,6 +162,38 @@ TEST(File, ResealedMutationsAreRefusedOrSound) {
   }
   EXPECT_GT(loaded, 100);
   EXPECT_GT(refused, 100);
+}
+
+TEST(File, ResealedMutationsAreRefusedOrSound) {
+  expect_refused_or_sound(trained_file({512, 2, 3}), {512, 2, 3});
+  expect_refused_or_sound(trained_text(512), {512, 0, 2});
+}
+
+/** Each value that no model writes, at its place in the file of a text model with one used bucket. */
+TEST(File, ImpossibleNumbersOfATextModelAreRefused) {
+  auto model = make_text(64, 4);
+  OwnedBatch batch;
+  batch.indptr = {0, 1}, batch.indices = {5}, batch.values = {1.0f}, batch.labels = {1};
+  learn(*model, batch);
+  const auto good = model->save();
+  // From the end: end mark 2, record 28, run 2, doubles 7 x 8, biases 6 x 8.
+  const size_t record = good.size() - 2 - 28, doubles = record - 2 - 56, biases = doubles - 48;
+  const auto altered = [&](size_t at, auto value) {
+    auto bad = good;
+    std::memcpy(bad.data() + at, &value, sizeof value);
+    reseal(bad);
+    return load_code(bad);
+  };
+  EXPECT_EQ(altered(record, 0.25f), "none");
+  EXPECT_EQ(altered(biases, 0.25f), "none");
+  for (const size_t weight : {biases, biases + 40, record, record + 8})
+    EXPECT_EQ(altered(weight, NAN), "MODEL_CORRUPT");
+  for (const size_t squares : {biases + 4, biases + 44, record + 12, record + 20})
+    EXPECT_EQ(altered(squares, -1.0f), "MODEL_CORRUPT");
+  for (const double slope : {0.0, 11.0, double{NAN}}) EXPECT_EQ(altered(doubles, slope), "MODEL_CORRUPT");
+  for (int at = 1; at < 7; ++at) EXPECT_EQ(altered(doubles + 8 * at, HUGE_VAL), "MODEL_CORRUPT") << at;
+  for (int at = 2; at < 7; ++at) EXPECT_EQ(altered(doubles + 8 * at, -1.0), "MODEL_CORRUPT") << at;
+  EXPECT_EQ(altered(record, std::array<uint8_t, 28>{}), "MODEL_CORRUPT");
 }
 
 TEST(File, AnotherVersionIsCalledThat) {

@@ -104,6 +104,17 @@ inline std::unique_ptr<Model> make_linear(const Shape& shape, std::shared_ptr<De
   return create_model(std::move(device), "linear", shape, options, 7);
 }
 
+inline Options text_options(double views, double guard = 1, double all = 1, double rate = 0.4) {
+  return {{"views", views},      {"rate", rate}, {"smoothing", 0.5},
+          {"calibration", 0.05}, {"all", all},   {"guard", guard}};
+}
+
+inline std::unique_ptr<Model> make_text(uint32_t dims, double views,
+                                        std::shared_ptr<Device> device = cpu_device(), double guard = 1,
+                                        double all = 1) {
+  return create_model(std::move(device), "text", {dims, 0, 2}, text_options(views, guard, all), 7);
+}
+
 inline std::vector<float> score(const Model& model, const OwnedBatch& rows) {
   Batch batch = rows.view();
   const Stop stop{0};

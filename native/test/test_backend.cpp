@@ -57,6 +57,27 @@ int linear_step(void* device, sluice_linear* model, const sluice_rows* rows, con
                                             stop);
 }
 
+sluice_text unveiled(const sluice_text* model) {
+  sluice_text view = *model;
+  view.records = veil(view.records);
+  view.state = veil(view.state);
+  return view;
+}
+
+int text_score(void* device, const sluice_text* model, const sluice_rows* rows, float* scores,
+               const int32_t* stop) {
+  const sluice_text view = unveiled(model);
+  return sluice::cpu_backend()->text_score(device, &view, rows, scores, stop);
+}
+
+int text_step(void* device, sluice_text* model, const sluice_rows* rows, const int32_t* labels,
+              const float* weights, const int32_t* schedule, uint64_t entries, float* scores,
+              const int32_t* stop) {
+  sluice_text view = unveiled(model);
+  return sluice::cpu_backend()->text_step(device, &view, rows, labels, weights, schedule, entries, scores,
+                                          stop);
+}
+
 int refuse_probe(char* text, size_t size) {
   std::strncpy(text, "no driver", size);
   return SLUICE_UNAVAILABLE;
@@ -82,13 +103,18 @@ extern "C" __attribute__((visibility("default"))) const sluice_backend* sluice_b
   table.download = download;
   table.linear_score = linear_score;
   table.linear_step = linear_step;
+  table.text_score = text_score;
+  table.text_step = text_step;
   if (is("abi")) table.abi = 99;
   if (is("half")) table.linear_step = nullptr;
+  if (is("half text")) table.text_score = nullptr;
+  if (is("no text")) table.text_score = nullptr, table.text_step = nullptr;
   if (is("driver")) table.probe = refuse_probe, table.open = refuse_open;
   if (is("none")) table.linear_score = nullptr, table.linear_step = nullptr;
   if (is("host")) {  // every optional memory entry left to its default
     table.alloc = nullptr, table.free = nullptr, table.upload = nullptr, table.download = nullptr;
     table.linear_score = cpu->linear_score, table.linear_step = cpu->linear_step;
+    table.text_score = cpu->text_score, table.text_step = cpu->text_step;
   }
   return &table;
 }

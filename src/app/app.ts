@@ -16,6 +16,7 @@ import { HubProcess } from './hub.ts';
 import { trustFile } from './trust.ts';
 
 const WATCH_MS = 1_000;
+const STARTING = { status: 503, error: 'The gateway is starting or stopping.', why: 'stopped' } as const;
 
 export interface AppOptions {
   readonly config: Config;
@@ -205,6 +206,7 @@ export class App {
       ready: () => this.#readiness(),
       status: () => ({ ...(this.#gateway?.status() ?? { site: this.#config.site }) }),
       dashboard: { state: this.#dashboard.state, actions: this.#dashboard.actions },
+      classify: { enter: (asked) => this.#gateway?.door.enter(asked) ?? STARTING },
     });
   }
 

@@ -240,9 +240,10 @@ export class Dashboard {
   get actions(): DashboardActions {
     const { gateway, hub, config, clock } = this.#running;
     const desk = () => gateway()?.desk ?? null;
-    const gone = { ok: false, text: 'the gateway is starting; try again' };
+    const gone = { ok: false, text: 'the gateway is starting; try again', retry: true };
     return {
       feedback: async (request) => (await desk()?.feedback(request)) ?? gone,
+      label: async (request) => (await desk()?.label(request)) ?? gone,
       replay: async (ids) => (await desk()?.replay(ids)) ?? gone,
       drop: async (ids) => (await desk()?.drop(ids)) ?? gone,
       find: async ({ task, text, at, limit }) => {

@@ -3,14 +3,17 @@
  * at dead letters and send them again. Nothing here is in the way of the flow; each answer says in words what was done.
  */
 import type { DeadLetter, Event, Model, Store } from '../contract.ts';
+import { decoders } from '../decode/index.ts';
 import { asSluiceError } from '../errors.ts';
 import { type FoundAmong, findAmong, type IncidentQuery } from '../fleet/incident.ts';
 import { bucketNames, explainRow } from '../task/explanation.ts';
 import type { Task } from '../task/task.ts';
+import type { LabelRequest } from '../web/feedback.ts';
 import type { ActionReply, FeedbackRequest } from '../web/view.ts';
 import type { Unit } from './unit.ts';
 
 const ORIGIN = 'dashboard';
+const mime = decoders.mime.open(decoders.mime.options.parse({}));
 const REASONS = 3;
 /** Weaker contributions (log-odds) are no reason. */
 const LEAST = 0.05;
@@ -104,6 +107,28 @@ export class Desk {
     return yes(label === null ? 'the label is taken back' : `learned as ${label}`);
   }
 
+  /** The event by the first of its names that is known here; else the label waits under the last, which lasts longest. */
+  async label(request: LabelRequest): Promise<ActionReply> {
+    const only = this.#units.size === 1 ? [...this.#units.keys()][0] : '';
+    const task = request.task === '' ? only : request.task;
+    if (task === '') return no(`name one of the tasks: ${[...this.#units.keys()].join(', ')}`);
+    const unit = this.#units.get(task);
+    if (!unit) return no(`there is no task ${task} at this gateway`);
+    const { label, origin } = request;
+    if (label !== null && !unit.task.labels.includes(label)) return no(`${label} is not a label of ${task}`);
+    const names = namesOf(request);
+    const found = names.find((name) => this.#store.join.find(task, name) !== null);
+    const target = { kind: 'name', name: found ?? names[names.length - 1] } as const;
+    try {
+      await unit.labels.give([{ target, label, origin, weight: 1, at: this.#now() }]);
+    } catch (thrown) {
+      const error = asSluiceError(thrown);
+      return { ...no(error.message), retry: error.retry };
+    }
+    if (label === null) return yes('the label is taken back');
+    return found ? yes(`learned as ${label}`) : { ...yes(`${label} waits for its event`), waiting: true };
+  }
+
   /** Newest first. */
   dead(limit: number): (DeadLetter & { readonly replaying: boolean })[] {
     const marked = new Set(this.#store.dead.replays(1_000).map(({ id }) => id));
@@ -120,6 +145,24 @@ export class Desk {
   async drop(ids: readonly string[]): Promise<ActionReply> {
     const n = await this.#store.dead.drop(ids);
     return n > 0 ? yes(`${n} dropped`) : no('they are not there any more');
+  }
+}
+
+/** Never empty. What the sender says comes before what the message says. */
+function namesOf({ event, messageId, raw }: LabelRequest): string[] {
+  const said = messageId === undefined ? [] : [`mid:${messageId.replace(/^\s*<|>\s*$/g, '')}`];
+  const own = raw ? [`raw:${raw.digest}`, ...midOf(raw.head)] : [];
+  return [...(event === undefined ? [] : [event]), ...said, ...own];
+}
+
+/** By the decoder that named the event, so that both read a broken Message-ID alike. */
+function midOf(head: Uint8Array): string[] {
+  const message = { source: '', topic: '', key: null, payload: head, headers: {}, at: 0, position: '' };
+  try {
+    const [{ aliases }] = mime.decode(message);
+    return aliases.filter((name) => name.startsWith('mid:'));
+  } catch {
+    return [];
   }
 }
 

@@ -16,6 +16,7 @@ import { openStore } from '../state.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { Background } from './background.ts';
 import { Desk } from './desk.ts';
+import { Door } from './door.ts';
 import { Ports, REFUSED } from './ports.ts';
 import { feedbackPlace, openFeedback, openSource } from './transport.ts';
 import { trustedKeys } from './trust.ts';
@@ -57,6 +58,8 @@ export class Gateway {
   readonly #units = new Map<string, Unit>();
   /** What a person asks of it. */
   readonly desk: Desk;
+  /** Where messages over HTTP come in. */
+  readonly door: Door;
   readonly #sources: { readonly name: string; readonly source: Source }[] = [];
   readonly #feedback: Source[] = [];
   readonly #background: Background;
@@ -70,6 +73,7 @@ export class Gateway {
     this.#context = context;
     this.#store = store;
     this.desk = new Desk(store, this.#units, () => this.#context.clock.now());
+    this.door = new Door(config, () => (this.#pipeline ? this.#sources : []), store);
     this.#startedAt = context.clock.now();
     this.#ports = new Ports({ ...context, config, store, io: this.#io() });
     this.#background = new Background(context.clock, context.telemetry);
@@ -157,7 +161,7 @@ export class Gateway {
     await Promise.all(units.map((unit) => step(() => unit.fleet?.feed.stop())));
     await step(() => this.#windows?.publish());
     this.#windows = null;
-    await Promise.all(units.map((unit) => unit.watch.save()));
+    await Promise.all(units.flatMap(({ watch, deciding }) => [watch.save(), deciding?.save()]));
     this.#units.clear();
     await Promise.all(ports.map((port) => step(() => port.publisher.stop())));
     const boards = this.#ports.boards.map(([, board]) => board.close());
@@ -260,7 +264,10 @@ export class Gateway {
     this.#background.every(1_000, () => replayer.tick());
     this.#background.every(1_000, async () => this.#gauges());
     this.#background.every(60_000, async () => {
-      for (const { watch } of this.#units.values()) await watch.save();
+      for (const { watch, deciding } of this.#units.values()) {
+        await watch.save();
+        await deciding?.save();
+      }
     });
     this.#background.every(10_000, async () => {
       for (const { labels } of this.#units.values()) await labels.tick();
@@ -293,6 +300,7 @@ export class Gateway {
   #gauges(): void {
     const { telemetry } = this.#context;
     telemetry.set('ready', {}, this.health().ok ? 1 : 0);
+    for (const { deciding } of this.#units.values()) deciding?.tell();
     this.#pipeline?.tell();
     this.#suspects?.tick();
     for (const { name } of this.#ports.all) {

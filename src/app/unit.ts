@@ -16,6 +16,7 @@ import { Lane, type ScoredNumbers } from '../flow/lane.ts';
 import type { PublicKey } from '../model/signing.ts';
 import { openTask, type Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { Deciding } from './deciding.ts';
 import type { Ports } from './ports.ts';
 import { taskSpec } from './spec.ts';
 import { boardSink } from './transport.ts';
@@ -27,6 +28,8 @@ export interface Unit {
   readonly labels: Labels;
   readonly lane: Lane;
   readonly watch: Watch;
+  /** Null where the task decides nothing beyond the label. */
+  readonly deciding: Deciding | null;
   /** Null where the gateway stands alone. */
   readonly fleet: { readonly installer: Installer; readonly feed: RowsFeed } | null;
 }
@@ -88,8 +91,10 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     tasks: Object.keys(config.tasks).length,
     blockMs: Math.min(BLOCK_MS, config.monitor.window),
   });
+  const deciding = openDeciding(task, learner, context);
   const onLabel = (entry: JournalEntry) => watch.labelled(entry, clock.now());
-  const labels = new Labels({ task, store, learner, bury, onLabel, clock, telemetry });
+  const onEntry = deciding ? (entry: JournalEntry) => deciding.entered(entry) : undefined;
+  const labels = new Labels({ task, store, learner, bury, onLabel, onEntry, clock, telemetry });
   await labels.rematch();
   const lane = new Lane({
     site: config.site,
@@ -104,6 +109,7 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     batchSize: config.batch.size,
     bury,
     onJoined: (events) => labels.joined(events),
+    decide: deciding ? (...judged) => deciding.decide(...judged) : undefined,
     onScored: (scored) => {
       watch.scored(scored);
       context.onVerdicts?.(name, seen(task, scored));
@@ -111,7 +117,17 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     clock,
     telemetry,
   });
-  return { task, learner, labels, lane, watch, fleet };
+  return { task, learner, labels, lane, watch, deciding, fleet };
+}
+
+function openDeciding(
+  task: Task,
+  learner: Learner,
+  { config, store, telemetry }: UnitContext,
+): Deciding | null {
+  if (!task.decision) return null;
+  const { name: base } = learner.base;
+  return new Deciding({ task, folder: config.store.path, key: config.privacy.key, base, store, telemetry });
 }
 
 /** The last few of a batch. */

@@ -29,6 +29,9 @@ export function crossCheck(root: Node): Problem[] {
         report(['tasks', name, 'from'], 'must have at least 1 entry');
     }
   }
+  if (!('sinks' in config)) {
+    if (!onlyHttp(config)) report(['sinks'], 'is missing (a section of names)');
+  } else if (isEmpty(config.sinks) && !onlyHttp(config)) report(['sinks'], 'must hold at least one sink');
   for (const part of ['models', 'hub']) {
     const { via } = section(config[part]);
     if (typeof via === 'string') refer([part, 'via'], via, sinks, 'sink', report);
@@ -41,6 +44,7 @@ export function crossCheck(root: Node): Problem[] {
   checkUnread(sources, tasks, report);
   checkSessions(config, report);
   checkHttp(section(config.http), report);
+  checkEntrances(sources, section(config.http), report);
   checkPrivacy(config, report);
   return problems;
 }
@@ -59,6 +63,9 @@ function checkTask(name: string, sources: Section, tasks: Section, sinks: Sectio
       [...path, 'positive'],
       `must be one of the labels: ${labels.join(', ')}${didYouMean(task.positive, labels)}`,
     );
+  const { tag, hold } = section(task.decision);
+  if (labels.length > 2 && [tag, hold].some((share) => typeof share === 'number'))
+    report([...path, 'decision'], 'needs a task of two labels', 'key');
   const served = Object.values(sinks).some((sink) => serves(section(sink), name));
   if (!served && Object.keys(sinks).length > 0)
     report(path, `no sink takes the verdicts of this task; add "${name}" to the \`tasks\` of a sink`, 'key');
@@ -96,6 +103,13 @@ function checkHttp(http: Section, report: Report): void {
     );
 }
 
+/** Without the token every request is refused, so nothing could ever come this way. */
+function checkEntrances(sources: Section, http: Section, report: Report): void {
+  for (const name of Object.keys(sources))
+    if (section(sources[name]).type === 'http' && http.token === undefined)
+      report(['sources', name], 'needs `http.token`, which whoever sends messages must show', 'key');
+}
+
 function checkPrivacy(config: Section, report: Report): void {
   const { keep } = section(section(config.store).dead);
   if (keep === 'encrypted' && section(config.privacy).key === undefined)
@@ -103,6 +117,16 @@ function checkPrivacy(config: Section, report: Report): void {
       ['store', 'dead', 'keep'],
       'needs `privacy.key`, the key under which dead letters are encrypted; without it nobody could read them again',
     );
+}
+
+/** Whoever asks over HTTP gets the verdict as the answer, and may give labels the same way: no sink is needed. */
+function onlyHttp(config: Section): boolean {
+  const sources = Object.values(section(config.sources)).map(section);
+  return (
+    sources.length > 0 &&
+    sources.every(({ type }) => type === 'http') &&
+    !('hub' in config || 'models' in config)
+  );
 }
 
 const isEmpty = (value: unknown): boolean =>

@@ -16,7 +16,7 @@ function named<S extends z.ZodType>(value: S, what: string) {
   return z.record(name, value).refine((all) => Object.keys(all).length > 0, `must hold at least one ${what}`);
 }
 
-/** What a process that is nothing but a hub can do without; otherwise checks.ts demands it. */
+/** What a process that is nothing but a hub, or answers over HTTP alone, can do without; otherwise checks.ts demands it. */
 const maybeNamed = <S extends z.ZodType>(value: S) => z.record(name, value).prefault({});
 
 const http = z.strictObject({
@@ -62,7 +62,9 @@ export function buildSchema<const T extends Tables>(tables: T) {
     site: name.describe('name of this gateway, in topics and metrics'),
     sources: maybeNamed(sourceSchema(tables)).describe('where events come from, by name'),
     tasks: named(task, 'task').describe('what is decided about them, by name'),
-    sinks: named(sinkSchema(tables), 'sink').describe('where verdicts go and feedback comes from, by name'),
+    sinks: maybeNamed(sinkSchema(tables)).describe(
+      'where verdicts go and feedback comes from, by name; may be left out where every source is `http`',
+    ),
     group: name.default('default').describe('which roll-outs of models reach this gateway'),
     models: models
       .optional()

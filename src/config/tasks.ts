@@ -4,6 +4,7 @@
  * handed to the decoder, the fleet's key to the features.
  */
 import { z } from 'zod';
+import { decisionOptions, SUFFICIENT } from '../task/decision/options.ts';
 import { kindSchema, type Output, type Part, type Tables, union } from './parts.ts';
 import { label, name } from './words.ts';
 
@@ -40,14 +41,17 @@ const taskCommon = {
     .int()
     .min(0)
     .max(1_000_000)
-    .default(50)
+    .default(SUFFICIENT.labels)
     .describe('labels learned in all before verdicts carry a label'),
   minPerLabel: z
     .int()
     .min(0)
     .max(1_000_000)
-    .default(5)
+    .default(SUFFICIENT.perLabel)
     .describe('labels learned of each of at least two labels before verdicts carry a label'),
+  decision: decisionOptions
+    .prefault({})
+    .describe('what becomes of events with the positive label, beyond the label; see docs/decision.md'),
 };
 
 function shapeOf(part: Part, what: string): Readonly<Record<string, z.ZodType>> {

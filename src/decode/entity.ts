@@ -3,7 +3,8 @@
  * fall back as RFC 2045 section 5.2 and mail readers do; never throws, but for bytes that are no mail (DECODE_MAIL).
  */
 import { SluiceError } from '../errors.ts';
-import { type HeaderField, type Parameterised, parseParameters } from './headers.ts';
+import type { HeaderField } from './headers.ts';
+import { type Parameterised, parseParameters } from './parameters.ts';
 
 /** One entity whose body is being read. A container waits on the stack until its boundary closes it. */
 export interface Entity {
@@ -15,8 +16,22 @@ export interface Entity {
 
 const NO_PARAMETERS: Parameterised = { value: '', parameters: new Map() };
 
+const PLAIN: Parameterised = { value: 'text/plain', parameters: new Map() };
+
+const MESSAGE: Parameterised = { value: 'message/rfc822', parameters: new Map() };
+type DefaultType = 'text/plain' | 'message/rfc822';
+
+/** One without any header, as parts often are. */
+function bare(defaultType: DefaultType, body: number): Entity {
+  const type = defaultType === PLAIN.value ? PLAIN : MESSAGE;
+  return { type, encoding: '', disposition: NO_PARAMETERS, body };
+}
+
+const TYPE = /^[^\s/]+\/[^\s/]+$/;
+
 /** What the content headers of an entity say; `body` is where its body begins. */
-export function entityOf(fields: readonly HeaderField[], body: number, defaultType: string): Entity {
+export function entityOf(fields: readonly HeaderField[], body: number, defaultType: DefaultType): Entity {
+  if (fields.length === 0) return bare(defaultType, body);
   let type = '';
   let encoding = '';
   let disposition = '';
@@ -28,10 +43,10 @@ export function entityOf(fields: readonly HeaderField[], body: number, defaultTy
   }
   const parsed = type === '' ? NO_PARAMETERS : parseParameters(type);
   // RFC 2045 5.2: what is no type/subtype is text/plain.
-  const valid = /^[^\s/]+\/[^\s/]+$/.test(parsed.value);
+  const valid = TYPE.test(parsed.value);
   return {
     type: valid ? parsed : { value: type === '' ? defaultType : 'text/plain', parameters: parsed.parameters },
-    encoding: /^[^\s;(]*/.exec(encoding.toLowerCase())?.[0] ?? '',
+    encoding: encoding === '' ? '' : (/^[^\s;(]*/.exec(encoding.toLowerCase())?.[0] ?? ''),
     disposition: disposition === '' ? NO_PARAMETERS : parseParameters(disposition),
     body,
   };
@@ -40,11 +55,13 @@ export function entityOf(fields: readonly HeaderField[], body: number, defaultTy
 /** RFC 2046 allows 70 characters; broken mailers write more. */
 const MAX_BOUNDARY = 256;
 
+const WITHOUT = Buffer.alloc(0);
+
 /** `--boundary` of a container, empty for an attached message, null for a leaf. */
 export function delimiterOf(entity: Entity, bytes: Buffer): Buffer | null {
   const type = entity.type.value;
   const isEncoded = entity.encoding === 'base64' || entity.encoding === 'quoted-printable';
-  if (type === 'message/rfc822') return isEncoded ? null : Buffer.alloc(0);
+  if (type === 'message/rfc822') return isEncoded ? null : WITHOUT;
   if (!type.startsWith('multipart/')) return null;
   const boundary = entity.type.parameters.get('boundary') ?? guessBoundary(bytes, entity.body);
   if (boundary === '' || boundary.length > MAX_BOUNDARY) return null;

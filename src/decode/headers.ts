@@ -1,11 +1,11 @@
 /**
- * Header fields of a mail: where the section ends, unfolding (RFC 5322), encoded words (RFC 2047) and
- * parameters (RFC 2231). Promises: one pass, linear in the size of the section whatever stands in
- * it; what cannot be decoded is given as it stands. Refuses (DECODE_HEADERS) sections beyond the limits.
+ * Header fields of a mail: where the section ends and unfolding (RFC 5322 2.2.3, 3.6.8). Promises: linear
+ * in the size of the section whatever stands in it; what cannot be decoded is given as it stands. Refuses (DECODE_HEADERS) sections beyond the limits.
  */
-import { isAscii } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { SluiceError } from '../errors.ts';
-import { decodeText, hexDigit } from './charset.ts';
+import { decodeText, detached, windows1252 } from './charset.ts';
+import { decodeWords } from './words.ts';
 
 export type HeaderField = readonly [name: string, value: string];
 
@@ -19,6 +19,8 @@ export interface HeaderSection {
 export interface HeaderBudget {
   bytes: number;
   fields: number;
+  /** Encoded words that are decoded; those beyond are left as they stand. */
+  words: number;
 }
 
 const LF = 0x0a;
@@ -26,273 +28,214 @@ const CR = 0x0d;
 const COLON = 0x3a;
 
 /**
- * Letters of a field name. RFC 5322 allows every printable but the colon; braces, quotes and brackets are
- * left out here, so that JSON or XML is not taken for a header.
+ * Letters of a field name. RFC 5322 (3.6.8) allows every printable but the colon; braces, double quotes, `<` and square
+ * brackets are left out here, so that JSON or XML is not taken for a header.
  */
 const NAME = new Uint8Array(256);
-for (const unit of "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-  NAME[unit.charCodeAt(0)] = 1;
+for (let unit = 0x21; unit < 0x7f; unit += 1)
+  NAME[unit] = ':"<[]{}'.includes(String.fromCharCode(unit)) ? 0 : 1;
 
 /** Longest field name taken for one (RFC 5322 limits the line to 998). */
 const MAX_NAME = 200;
 
 /** Index of the colon of a field that begins at `at`, -1 where none begins there. */
-function colonAt(bytes: Buffer, at: number, end: number): number {
+function colonAt(text: string, at: number): number {
   let i = at;
-  const last = Math.min(end, at + MAX_NAME);
-  while (i < last && NAME[bytes[i]] === 1) i += 1;
+  const last = Math.min(text.length, at + MAX_NAME);
+  while (i < last && NAME[text.charCodeAt(i)] === 1) i += 1;
   if (i === at) return -1;
-  while (i < last && (bytes[i] === 0x20 || bytes[i] === 0x09)) i += 1;
-  return i < last && bytes[i] === COLON ? i : -1;
+  while (i < last && (text.charCodeAt(i) === 0x20 || text.charCodeAt(i) === 0x09)) i += 1;
+  return i < last && text.charCodeAt(i) === COLON ? i : -1;
 }
 
 /** `From ` or `>From ` at a line's begin: a mailbox separator, no header field. */
 export function isMailboxLine(bytes: Buffer, at: number): boolean {
   const from = bytes[at] === 0x3e ? at + 1 : at;
-  return bytes.toString('latin1', from, from + 5) === 'From ';
+  return (
+    bytes[from] === 0x46 &&
+    bytes[from + 1] === 0x72 &&
+    bytes[from + 2] === 0x6f &&
+    bytes[from + 3] === 0x6d &&
+    bytes[from + 4] === 0x20
+  );
 }
+
+function isMailboxText(text: string, at: number): boolean {
+  return text.startsWith('From ', text.charCodeAt(at) === 0x3e ? at + 1 : at);
+}
+
+/** Field names as they are written, to lower case: the same few in every mail. */
+const names = new Map<string, string>();
+/** Names come from strangers: what is remembered of them is bounded, in all and by mail. */
+const MAX_NAMES = 4_096;
+const MAX_REMEMBERED = 40;
+const NEW_NAMES = 40;
+
+function lowerName(text: string, at: number, colon: number, budget: { names: number }): string {
+  const raw = text.slice(at, colon);
+  const seen = names.get(raw);
+  if (seen !== undefined) return seen;
+  const name = raw.trimEnd().toLowerCase();
+  if (raw.length <= MAX_REMEMBERED && budget.names > 0) {
+    budget.names -= 1;
+    if (names.size >= MAX_NAMES) names.clear();
+    names.set(detached(raw), detached(name));
+  }
+  return name;
+}
+
+/** What is turned into text at once: nearly every header section of a mail, and of a part. */
+const WINDOW = 4_096;
+const PART_WINDOW = 512;
 
 /**
  * Reads the header section that begins at `at`. It ends at an empty line, at `end`, or before the first line that
  * cannot belong to a header (the body then begins there: the empty line was lost).
  */
 export function readHeaders(bytes: Buffer, at: number, end: number, budget: HeaderBudget): HeaderSection {
-  const fields: HeaderField[] = [];
-  let line = at;
-  while (line < end) {
-    const next = lineEnd(bytes, line, end);
-    if (isBlank(bytes, line, next)) return { fields, body: next };
-    const colon = colonAt(bytes, line, next);
-    if (colon < 0) {
-      if (!isMailboxLine(bytes, line)) return { fields, body: line };
-      line = next;
-      continue;
-    }
-    // Folded lines belong to the field.
-    let stop = next;
-    while (stop < end && isFolded(bytes, stop, end)) stop = lineEnd(bytes, stop, end);
-    budget.bytes -= stop - line;
-    budget.fields -= 1;
-    if (budget.bytes < 0 || budget.fields < 0) throw headersTooLarge(budget);
-    fields.push([
-      bytes.toString('latin1', line, colon).trimEnd().toLowerCase(),
-      fieldValue(bytes.subarray(colon + 1, stop)),
-    ]);
-    line = stop;
+  if (bytes[at] === LF) return { fields: [], body: at + 1 };
+  if (bytes[at] === CR && bytes[at + 1] === LF) return { fields: [], body: at + 2 };
+  if (!mayBegin(bytes, at, end)) return { fields: [], body: at };
+  for (let size = at < WINDOW ? WINDOW : PART_WINDOW; ; size *= 4) {
+    const stop = Math.min(end, at + size);
+    const text = bytes.toString('latin1', at, stop);
+    const lines = readLines(text, stop === end, budget);
+    if (lines === null) continue;
+    budget.bytes = lines.left;
+    budget.fields -= lines.places.length / 3;
+    return {
+      fields: fieldsOf(bytes.subarray(at, at + lines.body), text, lines, budget),
+      body: at + lines.body,
+    };
   }
-  return { fields, body: end };
 }
 
-function headersTooLarge(budget: HeaderBudget): SluiceError {
-  const what = budget.bytes < 0 ? 'bytes' : 'number';
+/** Whether a field or a mailbox line may stand at `at`: parts without headers need no more than this. */
+function mayBegin(bytes: Buffer, at: number, end: number): boolean {
+  const last = Math.min(end, at + MAX_NAME);
+  let i = at;
+  while (i < last && NAME[bytes[i]] === 1) i += 1;
+  return i > at ? i < last && (bytes[i] === COLON || bytes[i] === 0x20 || bytes[i] === 0x09) : false;
+}
+
+/** Where the fields stand in a text: begin of name, colon, end of value, three numbers each. */
+interface Lines {
+  readonly places: readonly number[];
+  readonly body: number;
+  /** Of the budget in bytes. */
+  readonly left: number;
+}
+
+/** Finds the fields of a section; null where it goes on behind the text and that is not `whole`. */
+function readLines(text: string, isWhole: boolean, budget: HeaderBudget): Lines | null {
+  const places: number[] = [];
+  let line = 0;
+  let left = budget.bytes;
+  while (line < text.length) {
+    let next = afterLine(text, line);
+    if (next === 0 && !isWhole) break;
+    if (next === 0) next = text.length;
+    if (isBlank(text, line, next)) return { places, body: next, left };
+    const colon = colonAt(text, line);
+    if (colon < 0 && !isMailboxText(text, line)) return { places, body: line, left };
+    // Folded lines belong to the field.
+    if (colon >= 0)
+      while (next < text.length && isFolded(text, next)) next = afterLine(text, next) || text.length;
+    if (next === text.length && !isWhole) break;
+    left -= next - line;
+    if (colon >= 0) places.push(line, colon, next);
+    if (left < 0 || places.length > 3 * budget.fields) throw headersTooLarge(left < 0);
+    line = next;
+  }
+  if (isWhole) return { places, body: text.length, left };
+  if (text.length - line > left) throw headersTooLarge(true);
+  return null;
+}
+
+function fieldsOf(bytes: Buffer, latin1: string, lines: Lines, budget: HeaderBudget): HeaderField[] {
+  const isPlain = isAscii(bytes);
+  // Bytes above 127 that are UTF-8 throughout are turned at once: field by field costs more than the rest together.
+  const isWhole = !isPlain && isUtf8(bytes);
+  const text = isWhole ? bytes.toString('utf8') : latin1;
+  const { places } = isWhole ? (readLines(text, true, WITHOUT_LIMIT) as Lines) : lines;
+  const fields: HeaderField[] = [];
+  const fresh = { names: NEW_NAMES };
+  for (let i = 0; i < places.length; i += 3) {
+    const raw = text.slice(places[i + 1] + 1, places[i + 2]);
+    const value = isPlain || isWhole ? raw : readable(raw);
+    fields.push([lowerName(text, places[i], places[i + 1], fresh), fieldValue(value, budget)]);
+  }
+  return fields;
+}
+
+const WITHOUT_LIMIT: HeaderBudget = {
+  bytes: Number.MAX_SAFE_INTEGER,
+  fields: Number.MAX_SAFE_INTEGER,
+  words: 0,
+};
+
+function headersTooLarge(bytes: boolean): SluiceError {
+  const what = bytes ? 'bytes' : 'number';
   return new SluiceError('DECODE_HEADERS', `the ${what} of the header fields exceeds the limit`);
 }
 
+const SHORT = 24;
+
 /** Index after the line feed of the line at `at`. */
 export function lineEnd(bytes: Buffer, at: number, end: number): number {
+  // A call into native code costs more than a short line.
+  const near = Math.min(end, at + SHORT);
+  for (let i = at; i < near; i += 1) if (bytes[i] === LF) return i + 1;
   const feed = bytes.indexOf(LF, at);
   return feed < 0 || feed >= end ? end : feed + 1;
 }
 
-function isBlank(bytes: Buffer, at: number, next: number): boolean {
-  return bytes[at] === LF || (bytes[at] === CR && at + 1 < next && bytes[at + 1] === LF && next === at + 2);
+/** Index after the line that begins at `at`, 0 where it does not end. */
+function afterLine(text: string, at: number): number {
+  return text.indexOf('\n', at) + 1;
+}
+
+function isBlank(text: string, at: number, next: number): boolean {
+  const first = text.charCodeAt(at);
+  return first === LF || (first === CR && next === at + 2 && text.charCodeAt(at + 1) === LF);
 }
 
 /** A line that begins with a blank and is not blank altogether goes on with the field before it. */
-function isFolded(bytes: Buffer, at: number, end: number): boolean {
-  if (bytes[at] !== 0x20 && bytes[at] !== 0x09) return false;
-  for (let i = at; i < end; i += 1) {
-    const byte = bytes[i];
-    if (byte === LF) return false;
-    if (byte !== 0x20 && byte !== 0x09 && byte !== CR) return true;
+function isFolded(text: string, at: number): boolean {
+  const first = text.charCodeAt(at);
+  if (first !== 0x20 && first !== 0x09) return false;
+  for (let i = at + 1; i < text.length; i += 1) {
+    const unit = text.charCodeAt(i);
+    if (unit === LF) return false;
+    if (unit !== 0x20 && unit !== 0x09 && unit !== CR) return true;
   }
   return false;
 }
 
-function fieldValue(bytes: Buffer): string {
-  const text = isAscii(bytes) ? bytes.toString('latin1') : decodeText(bytes, '');
-  const flat = text.includes('\n') ? text.replace(/\r?\n/g, '') : text;
-  return flat.includes('=?') ? decodeWords(flat).trim() : flat.trim();
+const HIGH = /[\x80-\xff]/;
+/** Bytes above 127 without such a pair are no UTF-8. */
+const UTF8_PAIR = /[\xc2-\xf4][\x80-\xbf]/;
+
+/** The text of a value that holds bytes as latin1: UTF-8, else windows-1252. */
+function readable(raw: string): string {
+  if (!HIGH.test(raw)) return raw;
+  return UTF8_PAIR.test(raw) ? decodeText(Buffer.from(raw, 'latin1'), '') : windows1252(raw);
 }
 
-/** More encoded words than this in one field are left as they stand. */
-const MAX_WORDS = 2_000;
+function fieldValue(text: string, budget: HeaderBudget): string {
+  const flat = unfolded(text.trim());
+  return flat.includes('=?') ? decodeWords(flat, budget).trim() : flat;
+}
 
-/**
- * RFC 2047: `=?charset?B|Q?text?=`. Blanks between two encoded words vanish; neighbours of one charset are
- * joined as bytes first, because many mailers cut characters in two.
- */
-export function decodeWords(text: string): string {
+/** Without its line breaks; blanks at the begin of lines stay (RFC 5322 2.2.3). */
+function unfolded(text: string): string {
+  let feed = text.indexOf('\n');
+  if (feed < 0) return text;
   let out = '';
-  let pending: Buffer[] = [];
-  let charset = '';
-  let done = 0;
-  let words = 0;
-  const flush = () => {
-    if (pending.length > 0)
-      out += decodeText(pending.length === 1 ? pending[0] : Buffer.concat(pending), charset);
-    pending = [];
-  };
-  for (let at = text.indexOf('=?'); at >= 0 && words < MAX_WORDS; at = text.indexOf('=?', at)) {
-    const found = wordAt(text, at);
-    if (found === null) {
-      at += 2;
-      continue;
-    }
-    words += 1;
-    const between = text.slice(done, at);
-    const adjacent = words > 1 && between.trim() === '';
-    if (!adjacent || found.charset !== charset) flush();
-    if (!adjacent) out += between;
-    charset = found.charset;
-    pending.push(found.bytes);
-    done = found.end;
-    at = found.end;
+  let from = 0;
+  for (; feed >= 0; feed = text.indexOf('\n', from)) {
+    out += text.slice(from, text.charCodeAt(feed - 1) === CR ? feed - 1 : feed);
+    from = feed + 1;
   }
-  flush();
-  return out + text.slice(done);
-}
-
-interface EncodedWord {
-  readonly charset: string;
-  readonly bytes: Buffer;
-  readonly end: number;
-}
-
-/** The encoded word at `at`, null where there is none. Looks no further than the third `?` and the `?=` after it. */
-function wordAt(text: string, at: number): EncodedWord | null {
-  const first = text.indexOf('?', at + 2);
-  if (first < 0 || first - at > 80 || text[first + 2] !== '?') return null;
-  const kind = text[first + 1].toLowerCase();
-  if (kind !== 'b' && kind !== 'q') return null;
-  // In Q text `?` may not stand (RFC 2047 4.2), so the next one ends the word or it is none.
-  const last = text.indexOf('?', first + 3);
-  if (last < 0 || text[last + 1] !== '=') return null;
-  const body = text.slice(first + 3, last);
-  // RFC 2231 section 5: a language may follow the charset after a star.
-  const charset = text
-    .slice(at + 2, first)
-    .split('*', 1)[0]
-    .toLowerCase();
-  const bytes = kind === 'b' ? Buffer.from(body, 'base64') : decodeQ(body);
-  return { charset, bytes, end: last + 2 };
-}
-
-function decodeQ(text: string): Buffer {
-  const out = Buffer.from(text, 'utf8');
-  let length = 0;
-  for (let i = 0; i < out.length; i += 1) {
-    const byte = out[i];
-    const high = byte === 0x3d && i + 2 < out.length ? hexDigit(out[i + 1]) : -1;
-    const low = high < 0 ? -1 : hexDigit(out[i + 2]);
-    if (low >= 0) {
-      out[length++] = (high << 4) | low;
-      i += 2;
-    } else out[length++] = byte === 0x5f ? 0x20 : byte;
-  }
-  return out.subarray(0, length);
-}
-
-/** A structured value: `text/html; charset="x"`. */
-export interface Parameterised {
-  /** Lower case, without parameters. */
-  readonly value: string;
-  readonly parameters: ReadonlyMap<string, string>;
-}
-
-/** Parameters beyond these are not read, nor what stands further on in the value. */
-const MAX_PARAMETERS = 64;
-const MAX_PARAMETER_TEXT = 16_384;
-const PARAMETER = /;\s*([^\s=;"]{1,100})\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))/gsy;
-
-/** Value and parameters of Content-Type or Content-Disposition, continuations and charsets by RFC 2231. */
-export function parseParameters(whole: string): Parameterised {
-  const text = whole.length > MAX_PARAMETER_TEXT ? whole.slice(0, MAX_PARAMETER_TEXT) : whole;
-  const semicolon = text.indexOf(';');
-  const value = (semicolon < 0 ? text : text.slice(0, semicolon)).trim().toLowerCase();
-  const raw = new Map<string, string>();
-  if (semicolon < 0) return { value, parameters: raw };
-  PARAMETER.lastIndex = semicolon;
-  for (let count = 0; count < MAX_PARAMETERS; count += 1) {
-    const from = PARAMETER.lastIndex;
-    const match = PARAMETER.exec(text);
-    if (match === null) {
-      // Something that is no parameter: go on after the next semicolon.
-      const next = text.indexOf(';', from + 1);
-      if (next < 0) break;
-      PARAMETER.lastIndex = next;
-      continue;
-    }
-    const name = match[1].toLowerCase();
-    const content = match[2] === undefined ? match[3].trim() : match[2].replace(/\\(.)/gs, '$1');
-    if (!raw.has(name)) raw.set(name, content);
-    // Rubbish between a closing quote and the next semicolon is skipped.
-    const next = text.indexOf(';', PARAMETER.lastIndex);
-    if (next < 0) break;
-    PARAMETER.lastIndex = next;
-  }
-  return { value, parameters: joinContinuations(raw) };
-}
-
-/** `name*0*=utf-8'en'%41; name*1=b` and `name*=utf-8''%41` (RFC 2231 sections 3 and 4). */
-function joinContinuations(raw: Map<string, string>): Map<string, string> {
-  let extended = false;
-  for (const name of raw.keys()) extended ||= name.includes('*');
-  if (!extended) return raw;
-  const joined = new Map<string, string>();
-  for (const [name, content] of raw) {
-    const star = name.indexOf('*');
-    if (star < 0) {
-      if (!joined.has(name)) joined.set(name, content);
-    } else if (name === `${name.slice(0, star)}*` || name.startsWith('*0', star)) {
-      joined.set(name.slice(0, star), extendedValue(raw, name.slice(0, star)));
-    }
-  }
-  return joined;
-}
-
-function extendedValue(raw: Map<string, string>, name: string): string {
-  const whole = raw.get(`${name}*`);
-  if (whole !== undefined) return percentText(whole);
-  const pieces: Buffer[] = [];
-  let charset = '';
-  for (let section = 0; ; section += 1) {
-    const plain = raw.get(`${name}*${section}`);
-    const coded = raw.get(`${name}*${section}*`);
-    if (plain === undefined && coded === undefined) break;
-    if (coded === undefined) {
-      pieces.push(Buffer.from(plain ?? '', 'utf8'));
-      continue;
-    }
-    const { label, text } = section === 0 ? splitCharset(coded) : { label: charset, text: coded };
-    charset = label;
-    pieces.push(percentBytes(text));
-  }
-  return decodeText(Buffer.concat(pieces), charset);
-}
-
-function splitCharset(text: string): { label: string; text: string } {
-  const first = text.indexOf("'");
-  const second = first < 0 ? -1 : text.indexOf("'", first + 1);
-  if (second < 0) return { label: '', text };
-  return { label: text.slice(0, first), text: text.slice(second + 1) };
-}
-
-function percentText(text: string): string {
-  const { label, text: rest } = splitCharset(text);
-  return decodeText(percentBytes(rest), label);
-}
-
-function percentBytes(text: string): Buffer {
-  const out = Buffer.from(text, 'utf8');
-  let length = 0;
-  for (let i = 0; i < out.length; i += 1) {
-    const high = out[i] === 0x25 && i + 2 < out.length ? hexDigit(out[i + 1]) : -1;
-    const low = high < 0 ? -1 : hexDigit(out[i + 2]);
-    if (low >= 0) {
-      out[length++] = (high << 4) | low;
-      i += 2;
-    } else out[length++] = out[i];
-  }
-  return out.subarray(0, length);
+  return out + text.slice(from);
 }

@@ -1,11 +1,14 @@
 /**
- * HTML to what a reader sees, and the links with what they show. Promises: never throws; one pass, linear in
- * the length however broken the markup; comments leave no gap (`Via<!-- x -->gra` reads Viagra); text in
- * elements hidden by their own style is left out, so are script, style and title. It is no browser: style
- * sheets, scripts and colours are not followed.
+ * HTML to what a reader sees, what is hidden from him, and the links with what they show. Promises: never throws; one
+ * pass, linear in the length however broken the markup; comments leave no gap (`Via<!-- x -->gra` reads Viagra);
+ * text that its own element hides (see style.ts) is told apart, and leaves no gap either. Script, style and title are
+ * no text. It is no browser: style sheets and scripts are not followed.
  */
 
 import { decodeEntities } from './references.ts';
+import { BLANK, BREAK, Sink } from './sink.ts';
+import { BLACK, colourOf, isUnreadable, styleOf, UNKNOWN, WHITE } from './style.ts';
+import { noAttributes, readTag, type TagAttributes, tagName } from './tag.ts';
 
 export interface Link {
   readonly shown: string;
@@ -14,229 +17,333 @@ export interface Link {
 
 export interface VisibleHtml {
   readonly text: string;
+  /** What stands in hidden elements, in order. */
+  readonly hidden: string;
   readonly links: readonly Link[];
 }
 
-/** Elements whose content is no markup and not shown (`plaintext` and `xmp` are too rare to care). */
-const OPAQUE = new Set(['script', 'style', 'title', 'noembed', 'noframes', 'textarea', 'select']);
+/** What an element does, as bits. */
+const OPAQUE = 1;
+const BLOCK = 2;
+const CELL = 4;
+/** Its attributes count for what is in it, so it stands on the stack. */
+const TRACKED = 8;
+/** What is opened in it cannot be closed from outside, nor the other way round. */
+const BARRIER = 16;
+/** Closing it goes through a barrier. */
+const TABLE = 32;
+/** Opening it closes an open `p`. */
+const ENDS_P = 64;
+
+interface Element {
+  readonly name: string;
+  readonly bits: number;
+}
+
+const ELEMENTS = new Map<string, Element>();
+function declare(names: string, bits: number): void {
+  for (const name of names.split(' ')) {
+    const element = { name, bits: bits | (ELEMENTS.get(name)?.bits ?? 0) };
+    ELEMENTS.set(name, element);
+    ELEMENTS.set(name.toUpperCase(), element);
+  }
+}
+/** Content that is no markup and not shown (`plaintext` and `xmp` are too rare to care). */
+declare('script style title noembed noframes iframe', OPAQUE);
 /** Elements that begin a new line. */
-const BLOCK = new Set(
-  'address article blockquote br center dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol option p pre section table tr ul'.split(
-    ' ',
-  ),
+declare(
+  'address article blockquote br center dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol option p pre section table tr ul select textarea body',
+  BLOCK,
 );
 /** Elements that are set apart from their neighbour by a blank. */
-const CELL = new Set(['td', 'th', 'img', 'input', 'button']);
-/** Elements whose style can hide what is in them; others are closed too carelessly in mail. */
-const HIDER = new Set(['div', 'span', 'font', 'td', 'tr', 'table', 'a', 'b', 'i', 'center', 'section']);
-const HIDDEN =
-  /display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])|max-height\s*:\s*0(?![.\d]*[1-9])/i;
+declare('td th img input button', CELL);
+declare(
+  'div span font td th tr table a b i u em strong small big center p body section article li ul ol blockquote h1 h2 h3 h4 h5 h6',
+  TRACKED,
+);
+/** Another sheet of styles. */
+declare('link', 0);
+declare('td th table', BARRIER);
+declare('td th tr table body', TABLE);
+declare('div p table center section article ul ol blockquote h1 h2 h3 h4 h5 h6 hr form', ENDS_P);
+const UNNAMED: Element = { name: '', bits: 0 };
+const P = ELEMENTS.get('p') as Element;
+const TABLES = ELEMENTS.get('table') as Element;
+const ROW = ELEMENTS.get('tr') as Element;
 
 const MAX_LINKS = 1_000;
 const MAX_SHOWN = 300;
 const MAX_TARGET = 2_000;
-/** No more of one tag is searched for attributes. */
-const MAX_TAG = 8_192;
-const ATTRIBUTE = /\b(href|src|action|style|alt)\s*=\s*(?:"([^"]*)"?|'([^']*)'?|([^\s>]+))/gi;
+/** Elements deeper than this have no say. */
+const MAX_DEPTH = 256;
+/** No further down the stack the opening of a closed element is looked for. */
+const MAX_SEARCH = 32;
+/** Hidden text beyond these units is dropped. */
+const MAX_HIDDEN = 65_536;
+const LINK_BLUE = 0x0000ee;
+
+const HIDDEN = 1;
+const TINY = 2;
+
+// One reader works at a time, so they share their memory.
+const FLAGS = new Uint8Array(MAX_DEPTH + 1);
+const COLOURS = new Int32Array(MAX_DEPTH + 1);
+const BACKGROUNDS = new Int32Array(MAX_DEPTH + 1);
 
 class Reader {
   readonly #html: string;
   /** After this index stands no `>` any more: what looks like a tag there is text. */
   readonly #lastClose: number;
   readonly #lastComment: number;
+  readonly #shown: Sink;
+  #buried: Sink | null = null;
+  /** Where text goes now: `#shown` or `#buried`. */
+  #out: Sink;
   readonly links: Link[] = [];
-  text = '';
-  /** Text of the open link so far; kept apart because cutting it out of `text` would copy all of that each time. */
-  #shown = '';
-  /** Of the open link, null outside of one. */
+  /** Of the open link, null outside of one, and where its text begins. */
   #target: string | null = null;
-  #hiddenBy = '';
-  #hiddenDepth = 0;
-  /** The next `=` at or after where it was last asked for; Infinity for none. */
-  #equals = -1;
-  /** Off once a quoted value was found unclosed, as looking for its end again and again would be quadratic. */
-  #quotes = true;
+  #linkFrom = 0;
+  readonly #attributes: TagAttributes = noAttributes();
+
+  // The stack of open elements, and what holds in each: one more than there are, the first is of the whole.
+  readonly #stack: Element[] = [];
+  readonly #flags = FLAGS;
+  readonly #colours = COLOURS;
+  readonly #backgrounds = BACKGROUNDS;
+  #tooDeep = 0;
+  /** Whether the text that is hidden now takes room. */
+  #isRoom = false;
 
   constructor(html: string) {
     this.#html = html;
     this.#lastClose = html.lastIndexOf('>');
     this.#lastComment = html.lastIndexOf('-->') - 2;
+    this.#shown = new Sink(html.length, true);
+    this.#out = this.#shown;
+    this.#flags[0] = 0;
+    this.#colours[0] = BLACK;
+    this.#backgrounds[0] = WHITE;
   }
 
-  read(): void {
+  read(): VisibleHtml {
     const html = this.#html;
+    const end = html.length;
     let at = 0;
-    while (at < html.length) {
-      const open = html.indexOf('<', at);
-      if (open < 0) break;
-      if (open > at) this.#show(html.slice(at, open));
-      at = this.#markup(open);
+    while (at < end) {
+      at = this.#out.take(html, at, end);
+      if (at < end) at = this.#markup(at);
     }
-    if (at < html.length) this.#show(html.slice(at));
     this.#endLink();
-  }
-
-  #show(raw: string): void {
-    if (this.#hiddenDepth === 0) this.#add(decodeEntities(raw));
-  }
-
-  #add(text: string): void {
-    if (this.#hiddenDepth > 0) return;
-    this.text += text;
-    if (this.#target !== null && this.#shown.length < MAX_SHOWN) this.#shown += text.slice(0, MAX_SHOWN);
-  }
-
-  #equalsFrom(at: number): number {
-    if (this.#equals < at) {
-      const found = this.#html.indexOf('=', at);
-      this.#equals = found < 0 ? Number.POSITIVE_INFINITY : found;
-    }
-    return this.#equals;
+    return {
+      text: this.#shown.text(0, this.#shown.length),
+      hidden: this.#buried === null ? '' : this.#buried.text(0, this.#buried.length),
+      links: this.links,
+    };
   }
 
   /** Reads the markup at `open`; returns the index after it. */
   #markup(open: number): number {
     const html = this.#html;
     const next = html.charCodeAt(open + 1);
-    if (next === 0x21 /* ! */ && html.startsWith('--', open + 2)) {
+    if (next === 0x21 /* ! */ && open <= this.#lastComment && html.startsWith('--', open + 2)) {
       // One that is never closed is taken to end with its tag, as old readers do: nothing readable is lost.
-      if (open <= this.#lastComment) return html.indexOf('-->', open + 2) + 3;
+      return html.indexOf('-->', open + 2) + 3;
     }
     const closing = next === 0x2f; /* / */
     const letter = (closing ? html.charCodeAt(open + 2) : next) | 0x20;
     const isTag = letter >= 0x61 && letter <= 0x7a;
     if (!isTag && next !== 0x21 && next !== 0x3f /* ? */ && !closing) {
-      this.#show('<');
+      this.#out.putLess();
       return open + 1;
     }
     if (open > this.#lastClose) return html.length; // a tag cut off: browsers drop it too
-    const end = this.#tagEnd(open);
-    if (!isTag) return end;
-    const name = tagName(html, closing ? open + 2 : open + 1);
-    if (closing) this.#closed(name);
-    else return this.#opened(name, html.slice(open, Math.min(end, open + MAX_TAG)), end);
+    if (!isTag) return html.indexOf('>', open) + 1;
+    const from = closing ? open + 2 : open + 1;
+    const raw = tagName(html, from);
+    const element = ELEMENTS.get(raw) ?? ELEMENTS.get(raw.toLowerCase()) ?? UNNAMED;
+    const end = readTag(html, from + raw.length, this.#lastClose, this.#attributes);
+    if (!closing) return this.#opened(element, end);
+    if (element !== UNNAMED) this.#closed(element);
     return end;
   }
 
-  /** Index after the `>` of the tag at `open`; a `>` in a quoted value does not count. */
-  #tagEnd(open: number): number {
-    const html = this.#html;
-    const plain = html.indexOf('>', open) + 1;
-    if (!this.#quotes) return plain;
-    let at = open + 1;
-    let close = plain - 1;
-    for (;;) {
-      const equals = this.#equalsFrom(at);
-      if (equals > close) return close + 1;
-      at = equals + 1;
-      while (at < close && html.charCodeAt(at) <= 0x20) at += 1;
-      const quote = html[at];
-      if (quote !== '"' && quote !== "'") continue;
-      const end = html.indexOf(quote, at + 1);
-      if (end < 0 || end > this.#lastClose) {
-        this.#quotes = false;
-        return plain;
-      }
-      at = end + 1;
-      if (at > close) close = html.indexOf('>', at);
+  #opened(element: Element, end: number): number {
+    const { bits } = element;
+    if ((bits & OPAQUE) !== 0) {
+      // A sheet may set any background: from here on only what elements say themselves is believed.
+      if (element.name === 'style') this.#backgrounds.fill(UNKNOWN, 0, this.#stack.length + 1);
+      return skipOpaque(this.#html, element.name, end);
     }
-  }
-
-  #opened(name: string, tag: string, end: number): number {
-    if (OPAQUE.has(name)) return skipOpaque(this.#html, name, end);
-    if (BLOCK.has(name)) this.#add('\n');
-    else if (CELL.has(name)) this.#add(' ');
-    if (this.#hiddenDepth > 0) {
-      if (name === this.#hiddenBy) this.#hiddenDepth += 1;
-      return end;
-    }
-    if (tag.length === name.length + 2) return end;
-    const found = attributes(tag);
-    if (HIDER.has(name) && found.style !== undefined && HIDDEN.test(found.style)) {
-      this.#hiddenBy = name;
-      this.#hiddenDepth = 1;
-    }
-    if (name === 'a' && found.href !== undefined) {
-      this.#endLink();
-      this.#target = found.href;
-      this.#shown = '';
-    } else if (name === 'area' && found.href !== undefined) this.#link(found.alt ?? '', found.href);
-    else if (name === 'form' && found.action !== undefined) this.#link('', found.action);
-    else if (found.src !== undefined) this.#link(found.alt ?? '', found.src);
+    if ((bits & ENDS_P) !== 0) this.#popTo(P);
+    if (element.name === 'td' || element.name === 'th') this.#popCell();
+    if ((bits & TRACKED) !== 0) this.#push(element);
+    if ((bits & BLOCK) !== 0) this.#gap(BREAK);
+    else if ((bits & CELL) !== 0) this.#gap(BLANK);
+    if (this.#attributes.any) this.#links(element.name);
+    if (element.name === 'link') this.#backgrounds.fill(UNKNOWN, 0, this.#stack.length + 1);
     return end;
   }
 
-  #closed(name: string): void {
-    if (this.#hiddenDepth > 0) {
-      if (name === this.#hiddenBy) this.#hiddenDepth -= 1;
-    }
+  #closed(element: Element): void {
+    const { bits, name } = element;
+    if ((bits & BLOCK) !== 0) this.#gap(BREAK);
     if (name === 'a') this.#endLink();
-    else if (BLOCK.has(name)) this.#add('\n');
+    if ((bits & TRACKED) === 0) return;
+    if (this.#tooDeep > 0) this.#tooDeep -= 1;
+    else this.#popTo(element);
+  }
+
+  /** Elements that take no room leave no gap either; those whose text only cannot be read do. */
+  #gap(kind: number): void {
+    this.#out.gap(kind);
+    if (this.#out !== this.#shown && this.#flags[this.#stack.length] === 0) this.#shown.gap(kind);
+  }
+
+  #links(name: string): void {
+    const { href, src, action, alt } = this.#attributes;
+    if (name === 'a' && href !== null) {
+      this.#endLink();
+      this.#target = href;
+      this.#linkFrom = this.#shown.length;
+    } else if (name === 'area' && href !== null) this.#link(alt ?? '', href);
+    else if (action !== null) this.#link('', action);
+    else if (src !== null) this.#link(alt ?? '', src);
   }
 
   #endLink(): void {
-    if (this.#target !== null) this.#link(this.#shown.slice(0, MAX_SHOWN), this.#target);
+    if (this.#target === null) return;
+    const to = Math.min(this.#shown.length, this.#linkFrom + MAX_SHOWN);
+    this.#link(this.#shown.text(this.#linkFrom, to), this.#target);
     this.#target = null;
   }
 
   #link(shown: string, target: string): void {
     if (this.links.length >= MAX_LINKS) return;
-    const clean = decodeEntities(target)
+    const cut = target.length > 2 * MAX_TARGET ? target.slice(0, 2 * MAX_TARGET) : target;
+    const clean = decodeEntities(cut)
       .replace(/[\t\r\n]/g, '')
-      .trim()
-      .slice(0, MAX_TARGET);
-    this.links.push({ shown: shown.slice(0, MAX_SHOWN).replace(/\s+/g, ' ').trim(), target: clean });
+      .trim();
+    this.links.push({
+      shown: shown.slice(0, MAX_SHOWN).replace(/\s+/g, ' ').trim(),
+      target: clean.length > MAX_TARGET ? clean.slice(0, MAX_TARGET) : clean,
+    });
+  }
+
+  /** Puts an element on the stack with what its attributes say. */
+  #push(element: Element): void {
+    const depth = this.#stack.length;
+    if (depth >= MAX_DEPTH) {
+      this.#tooDeep += 1;
+      return;
+    }
+    this.#stack.push(element);
+    let flags = this.#flags[depth];
+    let colour = this.#colours[depth];
+    let background = this.#backgrounds[depth];
+    const found = this.#attributes;
+    if (found.any) {
+      if (element.name === 'a' && found.href !== null) colour = LINK_BLUE;
+      if (found.colour !== null) colour = colourOf(found.colour);
+      if (found.bgcolor !== null) background = colourOf(found.bgcolor);
+      if (found.picture) background = UNKNOWN;
+      if (found.size) flags &= ~TINY;
+      if (found.hidden) flags |= HIDDEN;
+      if (found.style !== null) {
+        const style = styleOf(found.style);
+        if (style.hides) flags |= HIDDEN;
+        if (style.tiny !== undefined) flags = style.tiny ? flags | TINY : flags & ~TINY;
+        colour = style.colour ?? colour;
+        background = style.background ?? background;
+      }
+      if (found.named && this.#backgrounds[0] === UNKNOWN) background = UNKNOWN;
+    }
+    const isSame = flags === this.#flags[depth] && colour === this.#colours[depth];
+    this.#flags[depth + 1] = flags;
+    this.#colours[depth + 1] = colour;
+    this.#backgrounds[depth + 1] = background;
+    if (!isSame || background !== this.#backgrounds[depth]) this.#direct();
+  }
+
+  /** Closes the innermost open one of this element and what is open in it; not across a cell or a table. */
+  #popTo(element: Element): void {
+    const stack = this.#stack;
+    const least = Math.max(0, stack.length - MAX_SEARCH);
+    const barrier = (element.bits & TABLE) === 0 ? BARRIER : 0;
+    for (let level = stack.length - 1; level >= least; level -= 1) {
+      const open = stack[level];
+      if (open === element) {
+        this.#popAbove(level);
+        return;
+      }
+      if ((open.bits & barrier) !== 0 || open === TABLES) return;
+    }
+  }
+
+  /** A new cell closes the one before it in the same row. */
+  #popCell(): void {
+    const stack = this.#stack;
+    const least = Math.max(0, stack.length - MAX_SEARCH);
+    for (let level = stack.length - 1; level >= least; level -= 1) {
+      const open = stack[level];
+      if (open === TABLES || open === ROW) return;
+      if ((open.bits & CELL) === 0) continue;
+      this.#popAbove(level);
+      return;
+    }
+  }
+
+  #popAbove(level: number): void {
+    this.#stack.length = level;
+    this.#direct();
+  }
+
+  /** Chooses where text goes by what holds now. */
+  #direct(): void {
+    const depth = this.#stack.length;
+    const isShown = this.#flags[depth] === 0 && !isUnreadable(this.#colours[depth], this.#backgrounds[depth]);
+    if (isShown) {
+      // Blanks in what cannot be read take their room all the same.
+      if (this.#out !== this.#shown && this.#isRoom && this.#out.sawBlank) this.#shown.gap(BLANK);
+      this.#out = this.#shown;
+      return;
+    }
+    this.#isRoom = this.#flags[depth] === 0;
+    if (this.#out === this.#shown) {
+      this.#buried ??= new Sink(Math.min(this.#html.length, MAX_HIDDEN), false);
+      this.#out = this.#buried;
+      this.#out.gap(BREAK);
+      this.#out.sawBlank = false;
+    }
   }
 }
 
-function tagName(html: string, at: number): string {
-  let end = at;
-  // Longer than any element's name: such a tag is unknown anyway.
-  while (end < at + 16) {
-    const unit = html.charCodeAt(end);
-    const lower = unit | 0x20;
-    if (!((lower >= 0x61 && lower <= 0x7a) || (unit >= 0x30 && unit <= 0x39))) break;
-    end += 1;
-  }
-  return html.slice(at, end).toLowerCase();
-}
+const ENDS: ReadonlyMap<string, RegExp> = new Map(
+  [...ELEMENTS.values()]
+    .filter(({ bits }) => (bits & OPAQUE) !== 0)
+    .map(({ name }) => [name, new RegExp(`</${name}[^>a-z0-9]*>`, 'gi')]),
+);
 
 /** Index after the end tag of an element whose content is not markup; the end of all where it is never closed. */
 function skipOpaque(html: string, name: string, from: number): number {
-  const pattern = new RegExp(`</${name}[^>a-z0-9]*>`, 'gi');
+  const pattern = ENDS.get(name) as RegExp;
   pattern.lastIndex = from;
-  const match = pattern.exec(html);
-  return match === null ? html.length : pattern.lastIndex;
+  return pattern.test(html) ? pattern.lastIndex : html.length;
 }
 
-type Attributes = Partial<Record<'href' | 'src' | 'action' | 'style' | 'alt', string>>;
-
-function attributes(tag: string): Attributes {
-  const found: Attributes = {};
-  for (const match of tag.matchAll(ATTRIBUTE)) {
-    const name = match[1].toLowerCase() as keyof Attributes;
-    found[name] ??= match[2] ?? match[3] ?? match[4];
-  }
-  return found;
-}
-
-/** The visible text of an HTML document or fragment, blanks and empty lines collapsed, and its links. */
+/** The text of an HTML document or fragment, blanks and empty lines collapsed, and its links. */
 export function readHtml(html: string): VisibleHtml {
-  const reader = new Reader(html);
-  reader.read();
-  const text = reader.text
-    .replace(/[ \t\r\f\v\u00a0]+/g, ' ')
-    .replace(/ ?\n[ \n]*/g, '\n')
-    .trim();
-  return { text, links: reader.links };
+  return new Reader(html).read();
 }
 
 const URL = /\b(?:https?:\/\/|ftp:\/\/|www\.)[^\s<>"'()[\]{}]{2,2000}/gi;
 
+/** `www.` and two letters. */
+const MIN_LINK = 6;
+
 /** Addresses that stand in plain text. They show what they are. */
 export function plainLinks(text: string, limit = MAX_LINKS): Link[] {
   const links: Link[] = [];
-  if (!text.includes('://') && !/www\./i.test(text)) return links;
+  if (text.length < MIN_LINK || (!text.includes('://') && !/www\./i.test(text))) return links;
   for (const match of text.matchAll(URL)) {
     if (links.length >= limit) break;
     const target = match[0].replace(/[.,;:!?]+$/, '');

@@ -11,11 +11,13 @@ import { z } from 'zod';
 import type { Decoder, Event, MailBody, MailText, Message } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { byteSize } from '../units.ts';
-import { asBuffer, base64Size, decodeBase64, decodeQuotedPrintable, decodeText } from './charset.ts';
+import { asBuffer, decodeBase64, decodeQuotedPrintable, decodeText } from './charset.ts';
 import { delimiterOf, type Entity, entityOf, refuseBinary, skipBlankLines } from './entity.ts';
+import { joinFlowed } from './flowed.ts';
 import { type HeaderBudget, type HeaderField, isMailboxLine, lineEnd, readHeaders } from './headers.ts';
 import { type Link, plainLinks, readHtml } from './html.ts';
 import { deviceOf, deviceOptions, identify, sha256 } from './identity.ts';
+import { MAX_WORDS } from './words.ts';
 
 export const mimeOptions = z.strictObject({
   maxBytes: byteSize.default(50 * 1024 ** 2).describe('largest mail; above it DECODE_TOO_LARGE'),
@@ -84,6 +86,7 @@ export function readMail(payload: Uint8Array, options: MimeOptions): MailBody {
     raw: payload.subarray(start),
     headers: reader.headers,
     texts: reader.texts,
+    hidden: reader.hidden,
     links: reader.links,
     attachments: reader.attachments,
   };
@@ -97,8 +100,16 @@ interface Container {
   children: number;
 }
 
+/** Bytes that are searched here: a call into native code costs more. */
+const SHORT = 24;
 const DASHES = Buffer.from('\n--');
 const MAX_LINKS = 1_000;
+/** Hidden texts of one mail together, in UTF-16 units. */
+const MAX_HIDDEN = 65_536;
+/** Attachments whose content is looked at; an ordinary mail has a few. */
+const MAX_DIGESTS = 100;
+/** Bytes of one attachment that its digest covers, from the begin. */
+const MAX_DIGESTED = 8 * 1024 ** 2;
 
 class MailReader {
   readonly #bytes: Buffer;
@@ -111,12 +122,14 @@ class MailReader {
   headers: readonly HeaderField[] = [];
   readonly texts: MailText[] = [];
   readonly links: Link[] = [];
-  readonly attachments: { type: string; name: string; size: number }[] = [];
+  readonly hidden: string[] = [];
+  readonly attachments: Attachment[] = [];
+  #hiddenLeft = MAX_HIDDEN;
 
   constructor(bytes: Buffer, options: MimeOptions) {
     this.#bytes = bytes;
     this.#options = options;
-    this.#budget = { bytes: options.maxHeaderBytes, fields: options.maxHeaderFields };
+    this.#budget = { bytes: options.maxHeaderBytes, fields: options.maxHeaderFields, words: MAX_WORDS };
   }
 
   /** Reads the whole mail that begins at `start`. */
@@ -147,7 +160,10 @@ class MailReader {
   #lineOfDashes(at: number): number {
     const bytes = this.#bytes;
     if (bytes[at] === 0x2d && bytes[at + 1] === 0x2d) return at;
-    const found = bytes.indexOf(DASHES, Math.max(0, at - 1));
+    const near = Math.min(bytes.length, at + SHORT);
+    for (let i = at; i < near; i += 1)
+      if (bytes[i] === 0x0a && bytes[i + 1] === 0x2d && bytes[i + 2] === 0x2d) return i + 1;
+    const found = bytes.indexOf(DASHES, Math.max(0, near - 1));
     return found < 0 ? -1 : found + 1;
   }
 
@@ -157,13 +173,19 @@ class MailReader {
       const { delimiter } = this.#stack[level];
       if (delimiter.length === 0) continue;
       const end = at + delimiter.length;
-      if (end <= this.#bytes.length && this.#bytes.compare(delimiter, 0, delimiter.length, at, end) === 0) {
-        // `--ab` must not be taken for the delimiter `--a`: only blanks, `--` or the line's end may follow.
-        const after = this.#bytes[end];
-        if (after === undefined || after <= 0x20 || this.#isFinal(end)) return level;
+      if (this.#stands(delimiter, at)) {
+        // `--ab` must not be taken for the delimiter `--a`: after it, or its `--`, stand only blanks (RFC 2046 5.1.1).
+        const after = this.#bytes[this.#isFinal(end) ? end + 2 : end];
+        if (after === undefined || after <= 0x20) return level;
       }
     }
     return -1;
+  }
+
+  /** Whether the bytes of a delimiter stand at `at`; most lines of dashes differ early. */
+  #stands(delimiter: Buffer, at: number): boolean {
+    for (let i = 2; i < delimiter.length; i += 1) if (this.#bytes[at + i] !== delimiter[i]) return false;
+    return true;
   }
 
   #isFinal(at: number): boolean {
@@ -175,7 +197,11 @@ class MailReader {
     let begin = at;
     let isTop = top;
     // One turn per message/rfc822 inside a message/rfc822, else one.
-    for (let defaultType = digest ? 'message/rfc822' : 'text/plain'; ; defaultType = 'text/plain') {
+    for (
+      let defaultType: 'text/plain' | 'message/rfc822' = digest ? 'message/rfc822' : 'text/plain';
+      ;
+      defaultType = 'text/plain'
+    ) {
       this.#parts += 1;
       if (this.#parts > this.#options.maxParts)
         throw new SluiceError('DECODE_PARTS', `more than ${this.#options.maxParts} parts`);
@@ -209,7 +235,7 @@ class MailReader {
   #close(at: number): void {
     const container = this.#stack.pop();
     if (container === undefined || container.children > 0 || container.delimiter.length === 0) return;
-    this.#addText(this.#bytes.subarray(container.body, at), '', 'text/plain');
+    this.#addPlain(decodeText(this.#bytes.subarray(container.body, at), ''));
   }
 
   #endLeaf(end: number): void {
@@ -217,31 +243,38 @@ class MailReader {
     this.#leaf = null;
     if (leaf === null) return;
     const bytes = this.#bytes.subarray(leaf.body, Math.max(leaf.body, end));
-    const type = leaf.type.value;
-    const name = leaf.disposition.parameters.get('filename') ?? leaf.type.parameters.get('name') ?? '';
-    const isText = type.startsWith('text/') && leaf.disposition.value !== 'attachment';
-    if (!isText) {
-      const size = leaf.encoding === 'base64' ? base64Size(bytes) : bytes.length;
-      this.attachments.push({ type, name, size });
+    const decoded = decodeContent(bytes, leaf.encoding);
+    const { value: type, parameters } = leaf.type;
+    if (!type.startsWith('text/') || leaf.disposition.value === 'attachment') {
+      const name = leaf.disposition.parameters.get('filename') ?? parameters.get('name') ?? '';
+      this.#attach(type, name, decoded);
       return;
     }
-    const decoded =
-      leaf.encoding === 'base64'
-        ? decodeBase64(bytes)
-        : leaf.encoding === 'quoted-printable'
-          ? decodeQuotedPrintable(bytes)
-          : bytes;
-    this.#addText(decoded, leaf.type.parameters.get('charset') ?? '', type);
+    if (decoded.length === 0) return;
+    const text = decodeText(decoded, parameters.get('charset') ?? '');
+    if (type === 'text/html' || (this.headers.length === 0 && /^\s{0,100}<(?:!doctype|html)/i.test(text)))
+      this.#addHtml(text);
+    else if (parameters.get('format')?.toLowerCase() === 'flowed')
+      this.#addPlain(joinFlowed(text, parameters.get('delsp')?.toLowerCase() === 'yes'));
+    else this.#addPlain(text);
   }
 
-  #addText(bytes: Buffer, charset: string, type: string): void {
-    const text = decodeText(bytes, charset);
-    if (type === 'text/html' || (this.headers.length === 0 && /^\s{0,100}<(?:!doctype|html)/i.test(text))) {
-      const html = readHtml(text);
-      this.#addLinks(html.links);
-      if (html.text !== '') this.texts.push({ text: html.text, type: 'html' });
-      return;
-    }
+  #attach(type: string, name: string, content: Buffer): void {
+    const isDigested = this.attachments.length < MAX_DIGESTS;
+    const digest = isDigested ? sha256(content.subarray(0, MAX_DIGESTED)) : '';
+    this.attachments.push({ type, name, size: content.length, digest });
+  }
+
+  #addHtml(html: string): void {
+    const { text, hidden, links } = readHtml(html);
+    this.#addLinks(links);
+    if (text !== '') this.texts.push({ text, type: 'html' });
+    if (hidden === '' || this.#hiddenLeft <= 0) return;
+    this.hidden.push(hidden.slice(0, this.#hiddenLeft));
+    this.#hiddenLeft -= hidden.length;
+  }
+
+  #addPlain(text: string): void {
     const plain = (text.includes('\r') ? text.replaceAll('\r\n', '\n') : text).trim();
     this.#addLinks(plainLinks(plain));
     if (plain !== '') this.texts.push({ text: plain, type: 'plain' });
@@ -250,6 +283,14 @@ class MailReader {
   #addLinks(links: readonly Link[]): void {
     for (const link of links) if (this.links.length < MAX_LINKS) this.links.push(link);
   }
+}
+
+type Attachment = MailBody['attachments'][number];
+
+/** A body without its transfer encoding; unknown ones are taken for none. */
+function decodeContent(bytes: Buffer, encoding: string): Buffer {
+  if (encoding === 'base64') return decodeBase64(bytes);
+  return encoding === 'quoted-printable' ? decodeQuotedPrintable(bytes) : bytes;
 }
 
 function skipMailboxLine(bytes: Buffer, at: number): number {

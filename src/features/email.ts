@@ -1,30 +1,35 @@
 /**
  * E-mail to a sparse row. Promises: a function of the mail's bytes and the options alone (never of paths, arrival or other
- * filters' headers); bounded in time and cells whatever the mail; each namespace has unit length times its weight, so that no
- * view drowns another. `version` changes with anything that changes a row.
+ * filters' headers); bounded in time and cells whatever the mail; each namespace has unit length times its weight, so that
+ * none drowns another; a bucket's top bits name its view. `version` changes with anything that changes a row.
  *
- * The views: byte 5-grams of the raw mail (they need no decoder to be right), words and sparse pairs of the headers by
- * name, words and sparse pairs of the decoded texts, links, structure, attachments. Raw word pairs were tried and
- * left out: half as many cells again, and nothing gained.
+ * Four views of one mail, each a region of the buckets, so that a model can have a learner for each: the raw bytes (tokens
+ * between blanks; they need no decoder to be right), the headers by name, what the reader sees as
+ * words, links and attachments, and the same as characters. What each namespace is worth, and what was left out:
+ * docs/mail-features.md.
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Event, Featurizer, MailBody, RowWriter } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
-import { fiveGrams, GRAM, HASH_VERSION, keyMark, mix, seedOf, word } from './hash.ts';
+import { eachGram, eachToken, type PieceTaker } from './grams.ts';
+import { HASH_VERSION, keyMark, mix, pair, seedOf, word } from './hash.ts';
 import { linkMarks } from './links.ts';
 import { type Names, Space } from './space.ts';
-import { WordPairs } from './tokens.ts';
+import { addWords } from './tokens.ts';
 import { mayUse, RawView, usableValue } from './view.ts';
 
 /** Raised with every change of what a mail's row is. */
-const EMAIL_VERSION = 1;
+const EMAIL_VERSION = 2;
+
+/** Regions of the buckets: the top two bits of an index say which view of the mail it is of. */
+export const EMAIL_VIEWS = 4;
 
 const weight = (fallback: number, what: string) =>
   z.number().min(0).max(100).default(fallback).describe(`weight of ${what}; 0 leaves it out`);
 
 export const emailOptions = z.strictObject({
-  bits: z.number().int().min(10).max(26).default(20).describe('2^bits buckets'),
+  bits: z.number().int().min(10).max(26).default(21).describe('2^bits buckets'),
   key: z
     .string()
     .default('')
@@ -53,33 +58,48 @@ export const emailOptions = z.strictObject({
     .min(0)
     .max(1_048_576)
     .default(32_768)
-    .describe('characters of decoded text that are read'),
+    .describe('characters of decoded text of which words are made'),
+  charsLength: z
+    .number()
+    .int()
+    .min(0)
+    .max(1_048_576)
+    .default(3_000)
+    .describe('characters of decoded text of which n-grams are made'),
   spaces: z
     .strictObject({
-      raw: weight(1, 'byte 5-grams of the raw mail'),
-      header: weight(1, 'words and sparse pairs of headers, by name'),
-      body: weight(1, 'words and sparse pairs of the decoded texts'),
+      raw: weight(1, 'tokens between blanks of the raw mail'),
+      header: weight(1, 'words of headers, by name'),
+      headerPairs: weight(1, 'pairs of neighbouring words of headers'),
+      structure: weight(0.5, 'names of headers and their order'),
+      body: weight(1, 'words of the decoded texts'),
+      bodyPairs: weight(1, 'pairs of neighbouring words of the texts'),
       links: weight(1, 'hosts, paths and oddities of links'),
-      structure: weight(1, 'parts, types, header names and sizes'),
-      attachments: weight(1, 'types and names of attachments'),
+      attachments: weight(1, 'parts; types, names and digests of attachments'),
+      chars: weight(1, 'n-grams of characters of the decoded texts'),
+      subject: weight(1, 'n-grams of characters of the subject'),
     })
     .prefault({})
-    .describe('the views of a mail and what each weighs'),
+    .describe('the namespaces of a mail and what each weighs'),
 });
 
 export type EmailOptions = z.infer<typeof emailOptions>;
 type SpaceName = keyof EmailOptions['spaces'];
 
-/** Most distinct buckets a view may have: more than any ordinary mail needs. */
-const LIMITS: Readonly<Record<SpaceName, number>> = {
-  raw: 32_768,
-  header: 16_384,
-  body: 32_768,
-  links: 4_096,
-  structure: 1_024,
-  attachments: 1_024,
+/** The view each namespace is of, and the most distinct buckets it may have: more than any ordinary mail needs. */
+const SPACES: Readonly<Record<SpaceName, { readonly view: number; readonly limit: number }>> = {
+  raw: { view: 0, limit: 8_192 },
+  header: { view: 1, limit: 8_192 },
+  headerPairs: { view: 1, limit: 8_192 },
+  structure: { view: 1, limit: 1_024 },
+  body: { view: 2, limit: 8_192 },
+  bodyPairs: { view: 2, limit: 16_384 },
+  links: { view: 2, limit: 4_096 },
+  attachments: { view: 2, limit: 1_024 },
+  chars: { view: 3, limit: 16_384 },
+  subject: { view: 3, limit: 2_048 },
 };
-const SPACE_NAMES = Object.keys(LIMITS) as SpaceName[];
+const SPACE_NAMES = Object.keys(SPACES) as SpaceName[];
 
 /** Headers whose value is new in nearly every mail: pairs of their words would only fill buckets. */
 const UNIQUE = new Set([
@@ -111,7 +131,7 @@ class EmailFeaturizer implements Featurizer {
   readonly #spaces: Readonly<Record<SpaceName, Space>>;
   readonly #seeds: Readonly<Record<SpaceName, number>>;
   readonly #view: RawView;
-  readonly #words = new WordPairs();
+  readonly #token: PieceTaker = (hash, from, to) => this.#addToken(hash, from, to);
 
   constructor(options: EmailOptions) {
     this.#options = options;
@@ -126,7 +146,7 @@ class EmailFeaturizer implements Featurizer {
     const spaces = {} as Record<SpaceName, Space>;
     const seeds = {} as Record<SpaceName, number>;
     for (const name of SPACE_NAMES) {
-      spaces[name] = new Space(this.dims, LIMITS[name]);
+      spaces[name] = new Space(this.dims, SPACES[name].limit, SPACES[name].view, EMAIL_VIEWS);
       seeds[name] = seedOf(options.key, name);
     }
     this.#spaces = spaces;
@@ -136,7 +156,10 @@ class EmailFeaturizer implements Featurizer {
   write(event: Event, row: RowWriter): void {
     try {
       this.#fill(mailOf(event));
-      for (const name of SPACE_NAMES) this.#spaces[name].flush(row, this.#options.spaces[name]);
+      for (const name of SPACE_NAMES) {
+        const weight = this.#options.spaces[name];
+        if (weight > 0) this.#spaces[name].flush(row, weight);
+      }
     } finally {
       for (const name of SPACE_NAMES) this.#spaces[name].clear();
     }
@@ -149,6 +172,7 @@ class EmailFeaturizer implements Featurizer {
       this.#fill(mailOf(event));
       for (const name of SPACE_NAMES) {
         const space = this.#spaces[name];
+        if (this.#options.spaces[name] === 0) continue;
         const names: Names = space.names ?? new Map();
         for (const [index, value] of space.cells(this.#options.spaces[name]))
           cells.push({
@@ -171,44 +195,71 @@ class EmailFeaturizer implements Featurizer {
   #fill(mail: MailBody): void {
     const { spaces } = this.#options;
     if (spaces.raw > 0) this.#raw(mail);
-    if (spaces.header > 0) this.#header(mail);
-    if (spaces.body > 0) this.#body(mail);
-    if (spaces.links > 0) this.#links(mail);
+    if (spaces.header > 0 || spaces.headerPairs > 0) this.#header(mail);
     if (spaces.structure > 0) this.#structure(mail);
+    if (spaces.body > 0 || spaces.bodyPairs > 0) this.#body(mail);
+    if (spaces.links > 0) this.#links(mail);
     if (spaces.attachments > 0) this.#attachments(mail);
+    if (spaces.chars > 0) this.#chars(mail);
+    if (spaces.subject > 0) this.#subject(mail);
   }
 
   #raw(mail: MailBody): void {
     const view = this.#view;
     view.load(mail.raw);
-    const space = this.#spaces.raw;
-    fiveGrams(view.bytes, 0, view.end, this.#seeds.raw, (hash, end) => {
-      space.add(hash);
-      if (space.names !== null) space.note(hash, quoted(view.bytes, end - GRAM, end));
-    });
+    eachToken(view.bytes, 0, view.end, this.#token);
+  }
+
+  #addToken(hash: number, from: number, to: number): void {
+    const { raw } = this.#spaces;
+    const own = mix(hash ^ this.#seeds.raw);
+    raw.add(own);
+    if (raw.names !== null) raw.note(own, quoted(this.#view.bytes, from, to));
   }
 
   #header(mail: MailBody): void {
-    const space = this.#spaces.header;
+    const { header, headerPairs } = this.#spaces;
     let fields = 0;
     for (const [name, value] of mail.headers) {
       if (!mayUse(name, this.#options.listHeaders)) continue;
       fields += 1;
       if (fields > HEADER_FIELDS) return;
-      const pairs = UNIQUE.has(name) ? null : space;
+      const pairs = UNIQUE.has(name) ? null : headerPairs;
       const text = usableValue(name, value);
-      this.#words.add(text, HEADER_TEXT, this.#seeds.header ^ word(name), space, pairs, `${name}: `);
+      addWords(text, HEADER_TEXT, this.#seeds.header ^ word(name), header, pairs, name);
     }
   }
 
   #body(mail: MailBody): void {
-    const space = this.#spaces.body;
+    const { body, bodyPairs } = this.#spaces;
     let left = this.#options.textLength;
     for (const { text } of mail.texts) {
       if (left <= 0) return;
-      this.#words.add(text, left, this.#seeds.body, space, space, '');
+      addWords(text, left, this.#seeds.body, body, bodyPairs, '');
       left -= text.length;
     }
+  }
+
+  #chars(mail: MailBody): void {
+    let left = this.#options.charsLength;
+    for (const { text } of mail.texts) {
+      if (left <= 0) return;
+      this.#grams('chars', text, left);
+      left -= text.length;
+    }
+  }
+
+  #subject(mail: MailBody): void {
+    for (const [name, value] of mail.headers)
+      if (name === 'subject') this.#grams('subject', usableValue(name, value), HEADER_TEXT);
+  }
+
+  #grams(name: SpaceName, text: string, limit: number): void {
+    const space = this.#spaces[name];
+    eachGram(text, limit, this.#seeds[name], (hash, from, to) => {
+      space.add(hash);
+      if (space.names !== null) space.note(hash, JSON.stringify(text.slice(from, to)));
+    });
   }
 
   /** One feature that is a whole text. */
@@ -229,17 +280,32 @@ class EmailFeaturizer implements Featurizer {
     this.#mark('links', `number ${scale(mail.links.length)}`);
   }
 
+  /** A mail without headers has none of these: no more than what it says is known of it. */
   #structure(mail: MailBody): void {
+    const { structure } = this.#spaces;
     let before = '^';
+    let beforeHash = word(before);
     let fields = 0;
     for (const [name] of mail.headers) {
       if (!mayUse(name, this.#options.listHeaders)) continue;
       fields += 1;
       if (fields > HEADER_FIELDS) break;
-      this.#mark('structure', `has ${name}`);
-      this.#mark('structure', `${before} then ${name}`);
+      const hash = word(name);
+      const has = mix(hash ^ this.#seeds.structure);
+      const then = pair(beforeHash, has);
+      structure.add(has);
+      structure.add(then);
+      if (structure.names !== null) {
+        structure.note(has, `has ${name}`);
+        structure.note(then, `${before} then ${name}`);
+      }
       before = name;
+      beforeHash = hash;
     }
+    if (fields > 0) this.#mark('structure', `fields ${scale(fields)}`);
+  }
+
+  #attachments(mail: MailBody): void {
     let plain = 0;
     let html = 0;
     let length = 0;
@@ -248,20 +314,15 @@ class EmailFeaturizer implements Featurizer {
       else plain += 1;
       length += text.text.length;
     }
-    this.#mark(
-      'structure',
-      `plain ${scale(plain)} html ${scale(html)} attached ${scale(mail.attachments.length)}`,
-    );
-    this.#mark('structure', `text length ${scale(length)}`);
-    this.#mark('structure', `fields ${scale(fields)}`);
-  }
-
-  #attachments(mail: MailBody): void {
-    for (const { type, name, size } of mail.attachments.slice(0, 100)) {
+    const parts = `plain ${scale(plain)} html ${scale(html)} attached ${scale(mail.attachments.length)}`;
+    this.#mark('attachments', parts);
+    this.#mark('attachments', `text length ${scale(length)}`);
+    for (const { type, name, size, digest } of mail.attachments.slice(0, 100)) {
       this.#mark('attachments', `type ${type}`);
       this.#mark('attachments', `ends ${/\.[^.]{1,10}$/.exec(name.toLowerCase())?.[0] ?? 'without'}`);
       this.#mark('attachments', `size ${scale(size)}`);
       this.#mark('attachments', `name ${name.slice(0, 100).toLowerCase()}`);
+      if (digest !== '') this.#mark('attachments', `digest ${digest}`);
     }
   }
 }

@@ -11,7 +11,7 @@
 import { createHash } from 'node:crypto';
 
 /** Goes into every featurizer's version. */
-export const HASH_VERSION = 1;
+export const HASH_VERSION = 2;
 
 const FNV_OFFSET = 0x811c9dc5 | 0;
 const FNV_PRIME = 0x01000193;
@@ -52,28 +52,4 @@ export function seedOf(key: string, space: string): number {
 /** Six hex digits that tell two keys apart without telling the key. */
 export function keyMark(key: string): string {
   return key === '' ? '0' : createHash('sha256').update(`mark\0${key}`).digest('hex').slice(0, 6);
-}
-
-/** Bytes of one n-gram below. */
-export const GRAM = 5;
-
-/** Digits become one: numbers of mails, times and counters would only fill buckets. */
-const FOLD = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x30 && byte <= 0x39 ? 0x30 : byte));
-
-/** Takes each hash of an n-gram as it ends; `end` is the index after its last byte. */
-export type GramTaker = (hash: number, end: number) => void;
-
-/**
- * All 5-grams of bytes[from, to), digits taken as one. Each is packed without loss into 24 and 16 bits
- * before mixing, so that two of them collide only as random 32-bit numbers do.
- */
-export function fiveGrams(bytes: Uint8Array, from: number, to: number, seed: number, take: GramTaker): void {
-  let young = 0;
-  let old = 0;
-  for (let i = from; i < to; i += 1) {
-    old = ((old << 8) | (young >>> 16)) & 0xffff;
-    young = ((young << 8) | FOLD[bytes[i]]) & 0xffffff;
-    if (i >= from + GRAM - 1)
-      take(mix(Math.imul(young, 0x9e3779b1) ^ Math.imul(old, 0x85ebca77) ^ seed), i + 1);
-  }
 }

@@ -28,12 +28,13 @@ function row<Options>(declared: FeaturizerRow<Options>): FeaturizerRow<Options> 
 export const featurizers = {
   email: row({
     summary:
-      'e-mail: raw 5-grams, words and sparse pairs of headers and texts, links, structure, attachments',
+      'e-mail: raw tokens, words of headers and texts, pairs of each, characters, links, structure, attachments',
     options: emailOptions,
     search: {
       bits: [18, 20, 22],
       headBytes: [4_096, 16_384],
       'spaces.raw': [0, 0.5, 1],
+      'spaces.chars': [0, 0.5, 1],
       'spaces.header': [0.5, 1, 2],
       'spaces.body': [0.5, 1, 2],
       'spaces.structure': [0.5, 1],

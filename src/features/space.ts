@@ -22,6 +22,8 @@ const FIRST_SLOTS = 4_096;
 
 export class Space {
   readonly #mask: number;
+  readonly #within: number;
+  readonly #base: number;
   readonly #limit: number;
   /** Bucket and sign. */
   readonly #buckets: Uint32Array;
@@ -34,11 +36,16 @@ export class Space {
   /** Set by `describe` only. */
   names: Names | null = null;
 
-  /** `dims` is a power of two; at most `limit` distinct buckets are kept. */
-  constructor(dims: number, limit: number) {
+  /**
+   * `dims` is a power of two; at most `limit` distinct buckets are kept. All lie in region `view` of `views` equal
+   * ones (a power of two): a bucket's top bits name its view, which models with a learner per view go by.
+   */
+  constructor(dims: number, limit: number, view = 0, views = 1) {
     let size = FIRST_SLOTS;
     while (size < limit * 2) size *= 2;
     this.#mask = dims - 1;
+    this.#within = dims / views - 1;
+    this.#base = (dims / views) * view;
     this.#limit = limit;
     this.#buckets = new Uint32Array(limit);
     this.#slots = new Uint32Array(size * 2);
@@ -49,7 +56,7 @@ export class Space {
   }
 
   add(hash: number): void {
-    const bucket = hash & this.#mask;
+    const bucket = (hash & this.#within) | this.#base;
     const slots = this.#slots;
     for (let slot = bucket; ; slot += 1) {
       const at = (slot & this.#slotMask) * 2;
@@ -69,7 +76,7 @@ export class Space {
   /** Remembers what a bucket stands for; only while `names` is set. */
   note(hash: number, name: string): void {
     if (this.names === null) return;
-    const bucket = hash & this.#mask;
+    const bucket = (hash & this.#within) | this.#base;
     const known = this.names.get(bucket);
     if (known === undefined) this.names.set(bucket, name);
     else if (known !== name && known.length < 200 && !known.split(' | ').includes(name))

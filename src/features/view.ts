@@ -13,7 +13,7 @@ const VERDICT = new RegExp(
   'spam|bogosity|bogofilter|crm114|popfile|scanner|scanned|rspam|razor|pyzor|dcc-|-dcc|brightmail|amavis|virus|' +
     'antiabuse|x-pmx|x-sa-|x-ham|x-scl|-scl$|x-forefront|x-ms-exchange-organization|x-ironport|x-proofpoint|' +
     'x-barracuda|x-cloudmark|x-mimecast|x-sophos|x-vade|x-vr-|x-assp|x-dspam|x-ovh|x-gmx|x-cmae|x-ces-|' +
-    'x-text-classification|x-rav-|x-evi-|x-nuvotem|x-clamav|x-junk|x-quarantine|x-filter',
+    'x-text-classification|x-rav-|x-evi-|x-nuvotem|x-clamav|x-junk|x-quarantine|x-filter|x-sluice',
 );
 
 /** Marks of the reader's own mailbox: they say what became of the mail. */

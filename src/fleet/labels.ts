@@ -24,6 +24,8 @@ export interface LabelsContext {
   readonly bury: Bury;
   /** Called with each label that an event gets for the first time, when it is durable. */
   readonly onLabel?: (entry: JournalEntry) => void;
+  /** Called with every entry in the order of the journal, corrections and withdrawals too, when it is durable. */
+  readonly onEntry?: (entry: JournalEntry) => void;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
@@ -345,9 +347,11 @@ export class Labels {
         () => {
           for (const { result } of kept) this.#count(result, 1);
           learner.ended(entered, true);
-          const { onLabel } = this.#context;
-          if (onLabel)
-            for (const entry of entered) if (entry.supersedes === 0 && entry.label >= 0) onLabel(entry);
+          const { onLabel, onEntry } = this.#context;
+          for (const entry of entered) {
+            onEntry?.(entry);
+            if (entry.supersedes === 0 && entry.label >= 0) onLabel?.(entry);
+          }
         },
         (thrown) => {
           if (entered.length > 0) learner.ended(entered, false);

@@ -7,7 +7,7 @@
  * record is durable and every sink has its verdict. Nothing here drops: what fails comes again (`retry`)
  * or is buried as a dead letter.
  */
-import type { Bury, Clock, Event, JoinBatch, Outgoing, Rows, Scorer, Store } from '../contract.ts';
+import type { Bury, Clock, Decided, Event, JoinBatch, Outgoing, Rows, Scorer, Store } from '../contract.ts';
 import { Envelope, type EnvelopeKind, type Verdict } from '../envelope.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import { RowArena, sliceRow } from '../features/rows.ts';
@@ -16,7 +16,7 @@ import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { PublishFilter, type PublishPolicy } from './policy.ts';
 import type { Publisher } from './publisher.ts';
-import type { Slot } from './settle.ts';
+import { type Slot, tellVerdicts } from './settle.ts';
 
 const SCORING_AT_ONCE = 2;
 const ARENAS = SCORING_AT_ONCE + 1;
@@ -46,6 +46,14 @@ export interface LaneContext {
   readonly onJoined: (events: readonly Event[]) => void;
   /** Called with the numbers of each batch while its rows still stand; must not throw or wait. */
   readonly onScored?: (scored: ScoredNumbers) => void;
+  /** What becomes of each event of a batch; left out where the task decides nothing beyond the label. Must not throw. */
+  readonly decide?: (
+    event: Event,
+    label: number,
+    scores: Float32Array,
+    offset: number,
+    model: string,
+  ) => Decided;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
@@ -229,6 +237,7 @@ export class Lane {
       released = true;
       this.#context.onJoined(batch.events);
       await Promise.all([joined, ...this.#publish(verdicts)]);
+      tellVerdicts(this.name, batch.owners, verdicts);
       this.#settle(batch);
     } catch (thrown) {
       await this.#failed(batch, released, thrown);
@@ -236,7 +245,8 @@ export class Lane {
   }
 
   #decide(batch: Batch, scores: Float32Array, model: string, sufficient: boolean): Verdict[] {
-    const { labels, positive } = this.#context.task;
+    const { decide, task } = this.#context;
+    const { labels, positive } = task;
     const { backend } = this.#context.scorer;
     const decidedAt = this.#context.clock.now();
     const verdicts = new Array<Verdict>(batch.events.length);
@@ -255,6 +265,7 @@ export class Lane {
         offset,
         model,
         backend,
+        decided: decide?.(batch.events[i], label, scores, offset, model),
         receivedAt: batch.owners[i].receivedAt,
         decidedAt,
       };
@@ -342,6 +353,7 @@ export class Lane {
     }
     for (const slot of poisoned)
       await bury(this.name, slot.message, error, slot.receivedAt).catch(() => poisoned.delete(slot));
+    for (const slot of batch.slots) slot.tell(this.name, poisoned.has(slot) ? 'refused' : 'failed', error);
     telemetry.count('flow_stopped', { task: this.name });
     await clock.sleep(RETRY_PAUSE_MS);
     for (const slot of batch.slots) this.#finish(slot, poisoned.has(slot) ? 'done' : 'retry');
@@ -353,9 +365,14 @@ export class Lane {
       reason: error.message,
     });
     this.#context.bury(this.name, slot.message, error, slot.receivedAt).then(
-      () => this.#finish(slot, 'done'),
+      () => {
+        slot.tell(this.name, 'refused', error);
+        this.#finish(slot, 'done');
+      },
       async (thrown) => {
-        this.#context.telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { task: this.name });
+        const failure = asSluiceError(thrown, 'STORE_FAILED');
+        this.#context.telemetry.error(failure, { task: this.name });
+        slot.tell(this.name, 'failed', failure);
         await this.#context.clock.sleep(RETRY_PAUSE_MS);
         this.#finish(slot, 'retry');
       },

@@ -3,6 +3,7 @@
  * and then gives its credit back. One `retry` from any task makes the whole message come again.
  */
 import type { Delivery, Message, Outcome } from '../contract.ts';
+import { type Verdict, verdictData } from '../envelope.ts';
 import type { Credit } from './credit.ts';
 
 export class Slot {
@@ -34,6 +35,15 @@ export class Slot {
     return this.delivery.message;
   }
 
+  /** Why a task has no verdict, to a sender who waits for it. */
+  tell(
+    task: string,
+    kind: 'refused' | 'failed',
+    why: { readonly code: string; readonly message: string },
+  ): void {
+    this.delivery.answer?.({ kind, task, code: why.code, message: why.message });
+  }
+
   /** One task is finished with this message. */
   finish(outcome: Outcome): void {
     if (this.#pending === 0) return;
@@ -43,5 +53,13 @@ export class Slot {
     this.delivery.settle(this.#outcome);
     this.#credit.give(this.message.payload.byteLength);
     if (this.#outcome === 'done') this.#onDone?.(this);
+  }
+}
+
+/** Tells the verdicts of a task to the senders who wait for them; verdicts[i] is for an event of owners[i]. */
+export function tellVerdicts(task: string, owners: readonly Slot[], verdicts: readonly Verdict[]): void {
+  for (let i = 0; i < verdicts.length; i++) {
+    const { delivery } = owners[i];
+    delivery.answer?.({ kind: 'verdict', task, data: verdictData(verdicts[i]) });
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { Engine, Message, Model } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
+import { DecisionTrial, type TriedDecision } from './decision/trial.ts';
 import { type Feedback, immediate } from './feedback.ts';
 import { type DriftMark, DriftMarks } from './marks.ts';
 import { Metrics, type MetricsReport } from './metrics.ts';
@@ -58,6 +59,8 @@ export interface Evaluation extends MetricsReport {
   readonly seed: number;
   /** Where drift detectors spoke. */
   readonly drift: readonly DriftMark[];
+  /** What a gateway would have done with the tested events; left out where the task decides nothing beyond the label. */
+  readonly decision?: TriedDecision;
 }
 
 /** Where testing begins, as an index of events. */
@@ -74,6 +77,8 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   const mail = task.event === 'email';
   const metrics = new Metrics({ labels: task.labels, positive: task.positive, seed, mail });
   const marks = new DriftMarks();
+  const trial =
+    task.decision && new DecisionTrial(task, options.model !== undefined || options.train !== null);
   const started = { wall: performance.now(), cpu: process.cpuUsage() };
   const model = options.model ?? task.newModel(engine);
   try {
@@ -90,6 +95,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     const run = await runStream(options.input, {
       ...common,
       feedback,
+      observer: trial,
       total: options.total,
       testFrom: testFrom(options),
       frozen: options.protocol.kind === 'holdout',
@@ -120,6 +126,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
       backend: model.backend,
       seed,
       drift: marks.marks,
+      ...(trial ? { decision: trial.report() } : {}),
     };
   } finally {
     model.close();

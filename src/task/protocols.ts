@@ -30,6 +30,16 @@ export interface Tested {
   readonly offset: number;
 }
 
+/** Told all that happens in the order of the stream, as a gateway would see it. */
+export interface Observer {
+  /** An event as it was decoded, long before it is scored. */
+  met(event: Event, index: number): void;
+  /** `truth` -1 where it is not known; `tested` false where the event only trains. */
+  scored(event: Tested, tested: boolean): void;
+  /** The label of event `index` is learned. */
+  labelled(index: number, label: number): void;
+}
+
 export interface RunOptions {
   readonly task: Task;
   readonly model: Model;
@@ -42,6 +52,8 @@ export interface RunOptions {
   /** True: nothing is learned from `testFrom` on (holdout). */
   readonly frozen: boolean;
   readonly onTested: (tested: Tested) => void;
+  /** With one, events that only train are scored too. */
+  readonly observer?: Observer | null;
   /** After each call of the model: events so far. */
   readonly onProgress?: (events: number) => void;
 }
@@ -85,6 +97,7 @@ export async function runStream(messages: AsyncIterable<Message>, options: RunOp
     for (const event of events) {
       if (timed && event.at === 0) throw noTime(message);
       options.task.fill(event, chunk.arena);
+      options.observer?.met(event, chunk.first + chunk.ids.length);
       clock = Math.max(clock, event.at);
       chunk.ids.push(event.id);
       chunk.truths.push(truth);
@@ -211,19 +224,28 @@ class Run {
   }
 
   async #takePlanned(chunk: Chunk): Promise<void> {
+    const { observer, model } = this.#options;
     const order = new Order(chunk);
+    /** By row the labels that came before it. */
+    const came: (readonly Pending[])[] = [];
     for (let row = 0; row < chunk.ids.length; row++) {
       const index = chunk.first + row;
-      for (const arrival of this.#arrivals(index, chunk.clocks[row])) order.learn(arrival);
-      if (!this.#untested(chunk, row)) order.score(row);
+      came[row] = this.#arrivals(index, chunk.clocks[row]);
+      for (const arrival of came[row]) order.learn(arrival);
+      if (observer || !this.#untested(chunk, row)) order.score(row);
       const label = this.#stopped(index) ? -1 : this.#teacher.label(index, chunk.truths[row]);
       this.#grant(chunk, row, label);
     }
     // A label that comes right after the last row is learned now, while its row is at hand.
     const next = chunk.first + chunk.ids.length;
-    for (const arrival of this.#arrivals(next, Number.NEGATIVE_INFINITY)) order.learn(arrival);
-    const scores = await order.run(this.#options.model);
-    for (let row = 0; row < chunk.ids.length; row++) this.#test(chunk, row, scores, order.place(row));
+    const last = this.#arrivals(next, Number.NEGATIVE_INFINITY);
+    for (const arrival of last) order.learn(arrival);
+    const scores = await order.run(model);
+    for (let row = 0; row < chunk.ids.length; row++) {
+      for (const { index, label } of came[row]) observer?.labelled(index, label);
+      this.#test(chunk, row, scores, order.place(row));
+    }
+    for (const { index, label } of last) observer?.labelled(index, label);
   }
 
   async #takeAsking(chunk: Chunk): Promise<void> {
@@ -231,7 +253,10 @@ class Run {
     let row = 0;
     while (row < chunk.ids.length) {
       const order = new Order(chunk);
-      for (const arrival of this.#arrivals(chunk.first + row, chunk.clocks[row])) order.learn(arrival);
+      for (const arrival of this.#arrivals(chunk.first + row, chunk.clocks[row])) {
+        order.learn(arrival);
+        this.#options.observer?.labelled(arrival.index, arrival.label);
+      }
       const end = this.#reach(chunk, row);
       for (let i = row; i < end; i++) order.score(i);
       const scores = await order.run(this.#options.model);
@@ -274,11 +299,15 @@ class Run {
 
   #test(chunk: Chunk, row: number, scores: Float32Array, place: number): void {
     const truth = chunk.truths[row];
-    if (truth < 0 || this.#untested(chunk, row)) return;
-    const classes = this.#options.task.labels.length;
+    const counts = truth >= 0 && !this.#untested(chunk, row);
+    const { observer, onTested, task } = this.#options;
+    if (!counts && !observer) return;
+    const classes = task.labels.length;
     const offset = place * classes;
     const { predicted } = decide(scores, offset, classes);
     const index = chunk.first + row;
-    this.#options.onTested({ id: chunk.ids[row], index, truth, predicted, scores, offset });
+    const tested = { id: chunk.ids[row], index, truth, predicted, scores, offset };
+    observer?.scored(tested, counts);
+    if (counts) onTested(tested);
   }
 }

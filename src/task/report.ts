@@ -134,6 +134,23 @@ function labelLines(result: ReportedQuality): string[] {
 const spaced = (blocks: readonly (readonly string[])[]): string[] =>
   blocks.filter((block) => block.length > 0).flatMap((block, i) => (i === 0 ? block : ['', ...block]));
 
+/** One line: what a gateway would have acted on since it had evidence enough. */
+function decisionLines({ decision }: Evaluation): string[] {
+  if (!decision) return [];
+  const { negative, positive, from, figures } = decision;
+  if (from === null) {
+    const evidence = `${thousands(figures.confirmed)} of ${thousands(figures.least)} ${negative} confirmed`;
+    return [`decided: nothing, ${evidence}; unsure ${thousands(decision.spam.unsure)} ${positive}`];
+  }
+  const { ham, spam } = decision.since;
+  const words = ({ tagged, held, tested }: typeof ham, name: string) =>
+    `${thousands(tagged + held)} of ${thousands(tested)} ${name}`;
+  const unsure = `unsure ${thousands(spam.unsure)} ${positive}`;
+  return [
+    `decided from event ${thousands(from + 1)} on: ${words(ham, negative)}, ${words(spam, positive)}; ${unsure}`,
+  ];
+}
+
 /** How good, without what was run. */
 export function qualityReportLines(result: ReportedQuality): string[] {
   return spaced([[...qualityLines(result), ...rankingLines(result)], mailLines(result), labelLines(result)]);
@@ -141,5 +158,5 @@ export function qualityReportLines(result: ReportedQuality): string[] {
 
 /** The lines of a report. */
 export function reportLines(head: ReportHead, result: Evaluation): string[] {
-  return spaced([headLines(head, result), qualityReportLines(result)]);
+  return spaced([headLines(head, result), qualityReportLines(result), decisionLines(result)]);
 }

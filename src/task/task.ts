@@ -13,6 +13,7 @@ import { SluiceError } from '../errors.ts';
 import { featurizers } from '../features/index.ts';
 import type { RowArena } from '../features/rows.ts';
 import { modelKinds } from '../model/kinds.ts';
+import { type DecisionOptions, decisionOptions, resolveDecision } from './decision/options.ts';
 
 export interface TaskSpec {
   readonly name: string;
@@ -25,6 +26,8 @@ export interface TaskSpec {
   readonly decode: { readonly kind: keyof typeof decoders; readonly options?: unknown };
   readonly features?: { readonly options?: unknown };
   readonly model: { readonly kind: string; readonly options?: Readonly<Record<string, unknown>> };
+  /** Options of decision.ts; defaults where left out. */
+  readonly decision?: unknown;
   readonly seed: number;
 }
 
@@ -39,6 +42,8 @@ export interface Task {
   readonly shape: ModelShape;
   /** The dense columns of a row, by name and declared field. */
   readonly columns: Featurizer['columns'];
+  /** Null where nothing is decided beyond the label. */
+  readonly decision: DecisionOptions | null;
   /** Of everything that a fresh model depends on: labels, features, kind, options, seed. */
   readonly fingerprint: string;
   /** Throws SluiceError DECODE_*; whatever else a decoder throws becomes DECODE_UNEXPECTED. */
@@ -92,7 +97,14 @@ export function openTask(spec: TaskSpec): Task {
     kind.options as z.ZodType<Record<string, number>>,
     spec.model.options,
   );
-  return new BoundTask(spec, positive, decoder, featurizer, options);
+  return new BoundTask(spec, positive, decoder, featurizer, options, openDecision(spec));
+}
+
+function openDecision({ name, event, labels, decision }: TaskSpec): DecisionOptions | null {
+  const given = parseOptions(name, 'decision', decisionOptions, decision);
+  const resolved = resolveDecision(given, event === 'email', labels.length);
+  if (resolved && labels.length !== 2) throw invalid(name, 'decision: needs a task of two labels');
+  return resolved;
 }
 
 function openDecoder(spec: TaskSpec): { decoder: Decoder; fields: unknown } {
@@ -127,6 +139,7 @@ class BoundTask implements Task {
   readonly features: string;
   readonly shape: ModelShape;
   readonly columns: Featurizer['columns'];
+  readonly decision: DecisionOptions | null;
   readonly fingerprint: string;
   readonly #decoder: Decoder;
   readonly #featurizer: Featurizer;
@@ -139,6 +152,7 @@ class BoundTask implements Task {
     decoder: Decoder,
     featurizer: Featurizer,
     options: Readonly<Record<string, number>>,
+    decision: DecisionOptions | null,
   ) {
     const { dims, denseDims, version } = featurizer;
     this.name = spec.name;
@@ -148,6 +162,7 @@ class BoundTask implements Task {
     this.features = `${version}/${createHash('sha256').update(JSON.stringify(spec.labels)).digest('hex').slice(0, 8)}`;
     this.shape = { dims, denseDims, classes: spec.labels.length };
     this.columns = featurizer.columns;
+    this.decision = decision;
     this.#decoder = decoder;
     this.#featurizer = featurizer;
     this.#model = { kind: spec.model.kind, options };

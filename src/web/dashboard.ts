@@ -6,6 +6,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type Assets, loadAssets } from './assets.ts';
+import { addFeedback, type LabelRequest } from './feedback.ts';
 import { LiveStream } from './live.ts';
 import { page, unbuilt } from './page.ts';
 import type { FoundInput } from './recent.ts';
@@ -47,6 +48,8 @@ export interface ModelOrder {
 /** What the page can do. Each is optional: absent, the page does not offer it. `ok: false` says in words why not. */
 export interface DashboardActions {
   feedback?(request: FeedbackRequest): Promise<ActionReply>;
+  /** For programs: the event is named by what they have of it. */
+  label?(request: LabelRequest): Promise<ActionReply>;
   replay?(ids: readonly string[]): Promise<ActionReply>;
   drop?(ids: readonly string[]): Promise<ActionReply>;
   model?(what: ModelAction, order: ModelOrder): Promise<ActionReply>;
@@ -62,13 +65,6 @@ export interface DashboardOptions {
 }
 
 const name = z.string().min(1).max(NAME_LIMIT);
-const label = name.nullable();
-const feedbackBody = z.union([
-  z.strictObject({ task: name, event: name, label }),
-  z
-    .strictObject({ task: name, device: name, from: z.number(), to: z.number(), label })
-    .refine(({ from, to }) => from <= to, { message: 'from must not be after to' }),
-]);
 const lettersBody = z.strictObject({ ids: z.array(name).min(1).max(MAX_LETTERS) });
 const modelBody = z.strictObject({
   task: name,
@@ -152,7 +148,7 @@ function addFind(
 }
 
 function addActions(server: FastifyInstance, state: DashboardState, actions: DashboardActions): void {
-  const { feedback, replay, drop, model } = actions;
+  const { replay, drop, model } = actions;
   const post = (
     path: string,
     handle: (body: unknown, request: FastifyRequest) => Promise<ActionReply | string>,
@@ -163,15 +159,12 @@ function addActions(server: FastifyInstance, state: DashboardState, actions: Das
       if (answer.ok) state.touch();
       return reply.code(answer.ok ? 200 : 422).send(answer);
     });
-  if (feedback)
-    post('/api/feedback', async (body) => {
-      const parsed = feedbackBody.safeParse(body);
-      if (!parsed.success) return 'This needs { task, event, label } or { task, device, from, to, label }.';
-      const answer = await feedback.call(actions, parsed.data);
-      if (answer.ok && 'event' in parsed.data)
-        state.given(parsed.data.task, parsed.data.event, parsed.data.label);
-      return answer;
-    });
+  addFeedback(server, {
+    ...(actions.feedback ? { feedback: actions.feedback.bind(actions) } : {}),
+    ...(actions.label ? { label: actions.label.bind(actions) } : {}),
+    given: (task, event, label) => state.given(task, event, label),
+    touch: () => state.touch(),
+  });
   for (const [path, act] of [
     ['/api/dead/replay', replay],
     ['/api/dead/drop', drop],

@@ -15,6 +15,7 @@ import fastify, {
 } from 'fastify';
 import { SluiceError } from '../errors.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { addClassify, type ClassifyOptions } from './classify.ts';
 import { addDashboard, type DashboardOptions } from './dashboard.ts';
 import { isLoopback, type Listen, parseListen, showListen } from './listen.ts';
 import { csp, plain } from './page.ts';
@@ -96,6 +97,8 @@ export interface WebOptions {
   readonly routes?: readonly WebRoute[];
   /** Absent: `/` only names where the figures are. */
   readonly dashboard?: DashboardOptions;
+  /** Absent: messages are not taken here. */
+  readonly classify?: ClassifyOptions;
 }
 
 export interface Web {
@@ -121,6 +124,7 @@ export async function startWeb(options: WebOptions): Promise<Web> {
   addOwnRoutes(server, options);
   if (options.dashboard) addDashboard(server, options.dashboard, Boolean(options.token));
   else server.get('/', (_request, reply) => reply.type('text/html; charset=utf-8').send(plain));
+  if (options.classify) addClassify(server, options.classify);
   for (const route of options.routes ?? []) addRoute(server, route);
   try {
     await server.listen({ host: listen.host, port: listen.port });

@@ -263,6 +263,10 @@ export type FeedbackRequest =
 export interface ActionReply {
   readonly ok: boolean;
   readonly text: string;
+  /** Taken, but it waits for its event. */
+  readonly waiting?: boolean;
+  /** Not done, but the same may be done later. */
+  readonly retry?: boolean;
 }
 
 /** What was found; `truth` is the label that was learned for it. */

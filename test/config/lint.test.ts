@@ -347,8 +347,8 @@ describe('a bad configuration is refused at the exact place', () => {
   it('says what is missing in a file that has nearly nothing', () => {
     expect(lint('site: a\n')).toEqual([
       'f.yaml:1:1 sources: is missing (a section of names)',
-      'f.yaml:1:1 tasks: is missing (a section of names)',
       'f.yaml:1:1 sinks: is missing (a section of names)',
+      'f.yaml:1:1 tasks: is missing (a section of names)',
     ]);
   });
 

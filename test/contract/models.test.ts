@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Model, ModelShape } from '../../src/contract.ts';
 import { SluiceError } from '../../src/errors.ts';
 import { openEngine } from '../../src/model/engine.ts';
-import { type ModelKindName, modelKinds } from '../../src/model/kinds.ts';
+import { type ModelKindName, modelKinds, takesShape } from '../../src/model/kinds.ts';
 import { bytesOf, randomRows, rowOf, seeded } from '../model/fixtures.ts';
 
 const kinds = Object.keys(modelKinds) as ModelKindName[];
@@ -24,7 +24,16 @@ const codeOf = (call: () => unknown): Promise<string> =>
       (error) => (error instanceof SluiceError ? error.code : `not a SluiceError: ${error}`),
     );
 
-describe.each(kinds.flatMap((kind) => shapes.map((shape) => [kind, shape] as const)))(
+const pairs = kinds.flatMap((kind) => shapes.map((shape) => [kind, shape] as const));
+
+test.each(pairs.filter(([kind, shape]) => !takesShape(modelKinds[kind], shape)))(
+  '%s says that it does not take %o',
+  async (kind, shape) => {
+    expect(await codeOf(() => engine.create(kind, shape, {}, 7))).toBe('MODEL_INPUT');
+  },
+);
+
+describe.each(pairs.filter(([kind, shape]) => takesShape(modelKinds[kind], shape)))(
   '%s of %o',
   (kind, shape) => {
     const options = modelKinds[kind].options.parse({});

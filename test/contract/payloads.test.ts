@@ -50,11 +50,12 @@ test.each([0, -1])('docs/payloads.md names every field of a verdict (label %i)',
     body: { kind: 'reading', values: new Float64Array(), categories: [] },
   } as const;
   const given = { event, labels, label, score: 0.5, scores: Float32Array.of(0.5, 0.5), offset: 0 };
-  const rest = { model: 'blank+1', backend: 'cpu', receivedAt: 1, decidedAt: 2 };
+  const decided = { action: 'unsure', reason: 'evidence' } as const;
+  const rest = { model: 'blank+1', backend: 'cpu', decided, receivedAt: 1, decidedAt: 2 };
   const { data, ...envelope } = JSON.parse(
     new Envelope('cloudevents', 's', 'spam').verdict({ ...given, ...rest }),
   );
-  expect(fieldsOf(data, ['scores']).length).toBeGreaterThan(9);
+  expect(fieldsOf(data, ['scores']).length).toBeGreaterThan(11);
   expect(unnamed(data, part('Verdict'), ['scores'])).toEqual([]);
   expect(unnamed(envelope, part('Envelope'))).toEqual([]);
 });

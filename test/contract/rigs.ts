@@ -9,6 +9,7 @@ import { systemClock } from '../../src/clock.ts';
 import type { Board, IoContext, Sink, Source } from '../../src/contract.ts';
 import { SluiceError } from '../../src/errors.ts';
 import { files } from '../../src/io/files.ts';
+import { HttpSource, http } from '../../src/io/http.ts';
 import type { TransportName } from '../../src/io/index.ts';
 import { kafka } from '../../src/io/kafka.ts';
 import { dropMemoryChannel, memory, memoryChannel } from '../../src/io/memory.ts';
@@ -125,6 +126,37 @@ async function filesRig(): Promise<Rig> {
   };
 }
 
+/** Senders that come again until they are answered with a verdict; the newest source of the rig is where they go. */
+async function httpRig(): Promise<Rig> {
+  let door: HttpSource | null = null;
+  let over = false;
+  const send = async (payload: string) => {
+    while (!over) {
+      const entrance = door!.enter('t', null);
+      if (entrance.claim(payload.length))
+        entrance.send({ payload: Buffer.from(payload), key: null, headers: {} });
+      if ((await entrance.reply).kind === 'verdicts') return;
+      await systemClock.sleep(5);
+    }
+  };
+  return {
+    source(name, context) {
+      const source = new HttpSource(name, http.source.options.parse({ deadline: '20s' }), contextOf(context));
+      if (name === 'reader') door = source;
+      return source;
+    },
+    async feed(payloads) {
+      for (const payload of payloads) void send(payload);
+    },
+    fedFirst: false,
+    remembers: true,
+    sink: null,
+    close: async () => {
+      over = true;
+    },
+  };
+}
+
 async function mqttRig(): Promise<Rig> {
   const broker = await Mosquitto.start();
   const topic = fresh('in');
@@ -226,6 +258,7 @@ export const rigs: Readonly<
 > = {
   mqtt: { missing: mosquittoMissing, make: mqttRig },
   kafka: { missing: await whyNoKafka(), make: kafkaRig },
+  http: { missing: null, make: httpRig },
   files: { missing: null, make: filesRig },
   memory: { missing: null, make: memoryRig },
 };

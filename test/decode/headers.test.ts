@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { decodeWords, parseParameters, readHeaders } from '../../src/decode/headers.ts';
+import { readHeaders } from '../../src/decode/headers.ts';
+import { parseParameters } from '../../src/decode/parameters.ts';
+import { decodeWords } from '../../src/decode/words.ts';
+import { mulberry } from './random.ts';
 
 const read = (text: string | Buffer) =>
-  readHeaders(Buffer.from(text as string), 0, text.length, { bytes: 1e6, fields: 1_000 });
+  readHeaders(Buffer.from(text as string), 0, text.length, { bytes: 1e6, fields: 1_000, words: 1_000 });
 
 describe('encoded words', () => {
   // The examples of RFC 2047 sections 2 and 8.
@@ -45,6 +48,37 @@ describe('encoded words', () => {
   test('an unknown charset is read as UTF-8, else as windows-1252', () => {
     expect(decodeWords('=?x-nonsense?Q?=C3=A9?=')).toBe('é');
     expect(decodeWords('=?x-nonsense?Q?=93=E9?=')).toBe('“é');
+  });
+});
+
+describe('encoded words of strangers', () => {
+  test('are never longer decoded than encoded', () => {
+    const random = mulberry(3);
+    const pick = <T>(all: readonly T[]): T => all[Math.floor(random() * all.length)];
+    const charsets = ['utf-8', 'utf-16le', 'gb18030', 'big5', 'iso-2022-jp', 'x-none', 'windows-1252'];
+    for (let i = 0; i < 3_000; i += 1) {
+      const bytes = Buffer.from(Array.from({ length: Math.floor(random() * 12) }, () => random() * 256));
+      const body = pick([bytes.toString('base64'), bytes.toString('latin1'), '=FF=FE=', '_é_']);
+      const text = `a =?${pick(charsets)}?${pick(['q', 'B'])}?${body}?= =?${pick(charsets)}?q?=E9?=`;
+      const decoded = decodeWords(text);
+      expect(decoded.length).toBeLessThanOrEqual(text.length);
+      expect(decoded).not.toMatch(/[\r\n]/);
+    }
+  });
+
+  test('beyond the budget stay as they stand', () => {
+    const budget = { words: 2 };
+    expect(decodeWords('=?a?q?x?= =?a?q?y?= =?a?q?z?=', budget)).toBe('xy =?a?q?z?=');
+    expect(decodeWords('=?a?q?x?=', budget)).toBe('=?a?q?x?=');
+  });
+
+  test('of a charset with escapes are decoded one by one', () => {
+    const half = Buffer.from('\x1b$B%F\x1b(B', 'latin1').toString('base64');
+    expect(decodeWords(`=?iso-2022-jp?B?${half}?=\t=?iso-2022-jp?B?${half}?=`)).toBe('テテ');
+  });
+
+  test('smuggle no line breaks in', () => {
+    expect(decodeWords('=?utf-8?q?a=0D=0ABcc:_b?=')).toBe('a  Bcc: b');
   });
 });
 
@@ -98,6 +132,33 @@ describe('the header section', () => {
     expect(read(Buffer.from('A: caf\xe9 \x80\n', 'latin1')).fields[0][1]).toBe('café €');
   });
 
+  test('takes every name that RFC 5322 allows and nobody mistakes', () => {
+    expect(read('X-A(b)/c: 1\n>Received: 2\n\n').fields).toEqual([
+      ['x-a(b)/c', '1'],
+      ['>received', '2'],
+    ]);
+  });
+
+  test('goes on behind what is read at once, and its budget holds there too', () => {
+    const long = `A: ${'x'.repeat(5_000)}\n ${'y'.repeat(20_000)}\nB: 2\n\nbody`;
+    const { fields, body } = read(long);
+    expect(fields.map(([name, value]) => [name, value.length])).toEqual([
+      ['a', 25_001],
+      ['b', 1],
+    ]);
+    expect(long.slice(body)).toBe('body');
+    expect(() =>
+      readHeaders(Buffer.from(long), 0, long.length, { bytes: 9_000, fields: 9, words: 9 }),
+    ).toThrow();
+  });
+
+  test('reads UTF-8 and other bytes side by side', () => {
+    const bytes = Buffer.from('A: caf\xc3\xa9\nB: \x93caf\xe9\x94\n\n', 'latin1');
+    expect(read(bytes).fields.map((field) => field[1])).toEqual(['café', '“café”']);
+    const whole = Buffer.from('A: ä\n ö\nÜ: 1\nB: 日本\n\nx');
+    expect(read(whole).fields).toEqual([['a', 'ä ö']]);
+  });
+
   test('does not take JSON or HTML for a header', () => {
     for (const text of ['{"a": 1}\n', '<a href="http://x">: y</a>\n', 'two words: x\n', ': x\n'])
       expect(read(text).fields).toEqual([]);
@@ -106,8 +167,8 @@ describe('the header section', () => {
   test('refuses more bytes or fields than allowed', () => {
     const lines = Buffer.from('a: b\n'.repeat(100));
     for (const budget of [
-      { bytes: 400, fields: 1_000 },
-      { bytes: 4_000, fields: 99 },
+      { bytes: 400, fields: 1_000, words: 10 },
+      { bytes: 4_000, fields: 99, words: 10 },
     ])
       expect(() => readHeaders(lines, 0, lines.length, budget)).toThrowError(
         expect.objectContaining({ code: 'DECODE_HEADERS' }),

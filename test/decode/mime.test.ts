@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import { WORST, worst } from '../../bench/mail/worst.ts';
 import type { MailBody } from '../../src/contract.ts';
 import { mimeOptions, openMime, readMail } from '../../src/decode/mime.ts';
 import { SluiceError } from '../../src/errors.ts';
@@ -71,16 +72,75 @@ describe('bodies', () => {
     ]);
   });
 
-  test('attachments have type, name and decoded size, and no text', () => {
-    const content = Buffer.alloc(1_000, 7).toString('base64').replace(/.{76}/g, '$&\r\n');
+  const digest = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex');
+
+  test('attachments have type, name, decoded size and digest, and no text', () => {
+    const bytes = Buffer.alloc(1_000, 7);
+    const content = bytes.toString('base64').replace(/.{76}/g, '$&\r\n');
     const body = mail(
       `Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: application/pdf; name="x"\nContent-Disposition: attachment; filename*=utf-8''%C3%A9t%C3%A9.pdf\nContent-Transfer-Encoding: base64\n\n${content}\n--b\nContent-Disposition: attachment; filename="=?utf-8?Q?n=C3=B6te?=.txt"\n\nsecret\n--b--`,
     );
     expect(body.attachments).toEqual([
-      { type: 'application/pdf', name: 'été.pdf', size: 1_000 },
-      { type: 'text/plain', name: 'nöte.txt', size: 6 },
+      { type: 'application/pdf', name: 'été.pdf', size: 1_000, digest: digest(bytes) },
+      { type: 'text/plain', name: 'nöte.txt', size: 6, digest: digest('secret') },
     ]);
     expect(body.texts).toEqual([]);
+  });
+
+  test('digests are bounded: 8 MiB of one attachment, 100 attachments of one mail', () => {
+    const type = 'Content-Type: application/x\n\n';
+    const large = Buffer.alloc(9 * 1024 ** 2, 65);
+    const [one] = mail(Buffer.concat([Buffer.from(type), large])).attachments;
+    expect(one).toMatchObject({ size: large.length, digest: digest(large.subarray(0, 8 * 1024 ** 2)) });
+    const many = mail(`Content-Type: multipart/mixed; boundary=b\n\n${`--b\n${type}x\n`.repeat(150)}`);
+    expect(many.attachments.map((part) => part.digest !== '')).toEqual([
+      ...Array(100).fill(true),
+      ...Array(50).fill(false),
+    ]);
+  });
+
+  test('hidden text is known apart, part by part, and bounded over all of them', () => {
+    const part = (text: string) => `--b\nContent-Type: text/html\n\n<p>seen<p hidden>${text}\n`;
+    const body = mail(`Content-Type: multipart/mixed; boundary=b\n\n${part('one')}${part('two')}`);
+    expect(body.hidden).toEqual(['one', 'two']);
+    expect(body.texts.map(({ text }) => text)).toEqual(['seen', 'seen']);
+    const large = mail(`Content-Type: multipart/mixed; boundary=b\n\n${part('x'.repeat(50_000)).repeat(5)}`);
+    expect(large.hidden.join('').length).toBe(65_536);
+  });
+
+  test('flowed paragraphs are joined as RFC 3676 says', () => {
+    const flowed = (text: string, more = '') =>
+      mail(`Content-Type: text/plain; format=flowed${more}\n\n${text}`).texts[0].text;
+    expect(flowed('> a \n> b\n>> c\n  stuffed \non\n-- \nname')).toBe('> a b\n>> c\n stuffed on\n-- \nname');
+    expect(flowed('wo \nrd', '; DelSp=Yes')).toBe('word');
+  });
+
+  test('a list footer behind base64 is not read as digits', () => {
+    const coded = Buffer.from('the text').toString('base64').replaceAll('=', '');
+    const body = mail(`Content-Transfer-Encoding: base64\n\n${coded}\n_____\nThe list\n`);
+    expect(body.texts[0].text).toBe('the text');
+  });
+
+  test.each(['\n', '\r\n'])('the last soft break of a part joins nothing, line ends %j', (end) => {
+    const text = [
+      'Content-Type: multipart/mixed; boundary=b',
+      '',
+      '--b',
+      'Content-Transfer-Encoding: quoted-printable',
+      '',
+      'a==',
+      '--b--',
+      '',
+    ].join(end);
+    expect(mail(text).texts[0].text).toBe('a=');
+  });
+
+  test('line ends may be mixed', () => {
+    const body = mail(
+      'Subject: a\r\n b\nContent-Type: multipart/mixed;\r\n boundary=b\n\r\n--b\r\n\none\r\n--b\n\r\ntwo\n--b--\r\n',
+    );
+    expect(body.headers[0]).toEqual(['subject', 'a b']);
+    expect(body.texts.map((text) => text.text)).toEqual(['one', 'two']);
   });
 
   test('messages in messages and digests are read', () => {
@@ -123,6 +183,11 @@ describe('of broken mail what is readable is used', () => {
     ],
   ])('%s', (_, text) => {
     expect(mail(text).texts.map((one) => one.text)).toEqual(['readable']);
+  });
+
+  test('dashes that go on after the closing boundary close nothing', () => {
+    const body = mail('Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b--</html>\ntwo\n--b--');
+    expect(body.texts.map((text) => text.text)).toEqual(['one\n--b--</html>\ntwo']);
   });
 
   test('a longer boundary is not taken for a shorter one', () => {
@@ -230,6 +295,29 @@ describe('time grows with size, not with its square', () => {
     expect(cost(() => readMail(large, limits))).toBeLessThan(
       24 * cost(() => readMail(small, limits)) + 60_000,
     );
+  });
+});
+
+describe('the worst mails', () => {
+  const ordinary = Array.from({ length: 200 }, (_, i) =>
+    Buffer.from(
+      `Received: from a.example (b.example [192.0.2.${i}])\n\tby c.example; Tue, 2 Jul 2002 11:51:15 +0100\nMessage-ID: <${i}@a.example>\nFrom: "Some Body" <some${i}@a.example>\nTo: list@c.example\nSubject: An ordinary =?utf-8?Q?caf=C3=A9?= ${i}\nContent-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n${'<p class=3D"x">A paragraph of <b>some</b> words with a <a href=3D"http://a.example/">link</a>, =\nas people write them; nothing is hidden here.</p>\n'.repeat(15)}`,
+    ),
+  );
+  const bytes = ordinary.reduce((sum, { length }) => sum + length, 0);
+  const decode = () => ordinary.map((raw) => readMail(raw, options));
+  decode();
+  const base = cost(decode) / bytes;
+
+  // The bench case mail-worst measures how much; here only what is out of all proportion fails.
+  test.each(Object.keys(WORST))('%s: no more than 40 times an ordinary mail by byte', (name) => {
+    const raw = worst(name, 100_000);
+    const copies = Math.ceil(200_000 / raw.length);
+    const run = () => {
+      for (let i = 0; i < copies; i += 1) readMail(raw, options);
+    };
+    run();
+    expect(cost(run) / (raw.length * copies)).toBeLessThan(40 * base);
   });
 });
 

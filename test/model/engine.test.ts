@@ -241,6 +241,7 @@ describe('the table of kinds', () => {
   it('describes every option and gives each a default that the core takes', async () => {
     const engine = openEngine();
     for (const [name, kind] of Object.entries(modelKinds)) {
+      const shape = { dims: 256, denseDims: kind.columns ? 2 : 0, classes: kind.labels === 'two' ? 2 : 3 };
       for (const [option, type] of Object.entries(kind.options.shape))
         expect(type.description, option).toMatch(/\w{3}/);
       const model = engine.create(name, shape, kind.options.parse({}), 1);

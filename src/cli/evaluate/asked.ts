@@ -8,6 +8,7 @@ import { SluiceError } from '../../errors.ts';
 import { featurizers } from '../../features/index.ts';
 import { type FileFormat, formats, type InputOptions } from '../../io/files.ts';
 import { modelKinds } from '../../model/kinds.ts';
+import { decisionOptions } from '../../task/decision/options.ts';
 import type { Protocol } from '../../task/evaluation.ts';
 import type { Feedback } from '../../task/feedback.ts';
 import type { TaskSpec } from '../../task/task.ts';
@@ -123,11 +124,18 @@ function assign(target: Record<string, unknown>, path: readonly string[], value:
 }
 
 /** Complains in the words of `lint`; a model kind that does not exist is complained about elsewhere. */
-function checkSettings(kind: string, model: object, event: TaskSpec['event'], features: object): void {
+function checkSettings(
+  kind: string,
+  model: object,
+  event: TaskSpec['event'],
+  features: object,
+  decision: object,
+): void {
   const models: Readonly<Record<string, { readonly options: z.ZodType }>> = modelKinds;
   const complaints = [
     ...(Object.hasOwn(models, kind) ? explain(models[kind].options, model) : []),
     ...explain(featurizers[event].options, features).map((text) => `features.${text}`),
+    ...explain(decisionOptions, decision).map((text) => `decision.${text}`),
   ];
   if (complaints.length > 0) throw usage(complaints.map((text) => `--set ${text}`).join('\n'));
 }
@@ -139,15 +147,17 @@ export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
   const features: Record<string, unknown> = {
     ...(spec.features?.options as Record<string, unknown> | undefined),
   };
+  const decision: Record<string, unknown> = { ...(spec.decision as Record<string, unknown> | undefined) };
   for (const setting of given.set) {
     const cut = setting.indexOf('=');
     if (cut <= 0) throw usage(`--set ${setting}: needs KEY=VALUE`);
     const path = setting.slice(0, cut).split('.');
     const value = setting.slice(cut + 1);
     if (path[0] === 'features' && path.length > 1) assign(features, path.slice(1), value);
+    else if (path[0] === 'decision' && path.length > 1) assign(decision, path.slice(1), value);
     else assign(model, path[0] === 'model' ? path.slice(1) : path, value);
   }
-  if (given.set.length > 0) checkSettings(kind, model, spec.event, features);
+  if (given.set.length > 0) checkSettings(kind, model, spec.event, features, decision);
   const positive = given.positive ?? spec.positive;
-  return { ...spec, positive, model: { kind, options: model }, features: { options: features } };
+  return { ...spec, positive, model: { kind, options: model }, features: { options: features }, decision };
 }

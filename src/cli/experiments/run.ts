@@ -11,7 +11,7 @@ import type { Engine, Experiment } from '../../contract.ts';
 import { SluiceError } from '../../errors.ts';
 import { type InputOptions, readInput } from '../../io/files.ts';
 import { openEngine } from '../../model/engine.ts';
-import { modelKinds } from '../../model/kinds.ts';
+import { modelKinds, takesShape } from '../../model/kinds.ts';
 import { type StoreLock, takeLock } from '../../state/lock.ts';
 import { checkEnough, type Featurized, featurize } from '../../task/experiments/featurize.ts';
 import {
@@ -162,7 +162,8 @@ function slicesOf(rows: number, { validation, test }: Asked): Slices {
 
 function contendersOf({ asked, variants, slices, first }: Ready): Contender[] {
   const { budget, seed, given } = asked;
-  const kinds = given.model === undefined ? Object.keys(modelKinds) : [first.kind];
+  const fitting = Object.entries(modelKinds).filter(([, kind]) => takesShape(kind, variants[0].task.shape));
+  const kinds = given.model === undefined ? fitting.map(([name]) => name) : [first.kind];
   return drawExperiments(first, budget, slices.train, seed, kinds).map((each, i) => ({
     variant: i === 0 ? 0 : variants.indexOf(choose(variants, seededRandom(seed, `variant ${i}`))),
     experiment: each,

@@ -37,6 +37,7 @@ const painted: Paint = (text, colour) => `\u001b[${CODES[colour]}m${text}\u001b[
 const KIND_WIDTH = 8;
 const NAME_WIDTH = 22;
 const LABEL_WIDTH = 10;
+const ACTION_WIDTH = 6;
 
 /** Cut or filled to a width, so that columns stand under each other. */
 function column(text: string, width: number): string {
@@ -82,6 +83,7 @@ function verdict(data: Fields, paint: Paint): string {
     column(text(data.device), NAME_WIDTH),
     paint(label, learning ? 'dim' : 'bold'),
     (score === null ? '' : score.toFixed(3)).padStart(5),
+    ...(data.action === undefined ? [] : [column(text(data.action), ACTION_WIDTH)]),
     paint(column(short(text(data.model)), NAME_WIDTH), 'dim'),
     took === null ? '' : paint(`${took} ms`, 'dim'),
   ].join('  ');

@@ -8,6 +8,7 @@ import type { ReportHead } from '../report.ts';
 import { calibrationFigure } from './calibration.ts';
 import type { ReportCollector } from './collector.ts';
 import { cornerFigure, precisionRecallFigure, readCurves, rocFigure } from './curves.ts';
+import { decisionCard } from './decision.ts';
 import { cut, html, Markup, type Part } from './markup.ts';
 import { style } from './style.ts';
 import { card, confusionCard, labelsCard, MAX_HALF, mailCard, mistakesCard } from './tables.ts';
@@ -37,6 +38,7 @@ export function reportHtml(head: HtmlHead, evaluation: Evaluation, collector: Re
     timeFigure(collector, evaluation.drift),
     middle(evaluation, collector),
     mailCard(evaluation, collector.positive),
+    decisionCard(evaluation),
     mistakesCard(collector, evaluation),
     runCard(head, evaluation),
   ];

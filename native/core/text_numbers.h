@@ -1,0 +1,63 @@
+/*
+ * Numbers that the kernels of the text model and the reader of its files must agree on. The log-ratio that a
+ * record keeps is a function of its counts: written when they change and when a file is read, never when rows
+ * are scored. Without branches, for scalars and vectors alike, with the same bits. Static, like all of
+ * loss.h.
+ */
+#pragma once
+
+#include "core/loss.h"
+
+namespace sluice {
+
+/** Bounds of the calibration's slope: it may not turn the order of the scores, nor flatten it for ever. */
+constexpr double kLeastSlope = 0.1, kMostSlope = 10;
+/** Bounds of the share of labels that are believed to be wrong, and where it begins. */
+constexpr double kLeastNoise = 0.001, kMostNoise = 0.99, kFirstNoise = 0.01;
+/** What a row of weight 1 adds to a count. */
+constexpr int32_t kCountUnit = 8;
+
+template <typename To, typename From>
+SLUICE_HD static inline To same_bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  __builtin_memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+template <typename Float, typename Int>
+SLUICE_HD static inline Float to_float(Int value) {
+  if constexpr (sizeof(Int) == sizeof(int32_t))
+    return static_cast<Float>(value);
+  else
+    return __builtin_convertvector(value, Float);
+}
+
+/**
+ * Natural logarithm of positive normal floats, to about 2^-22: x = m 2^k with m in [sqrt(1/2), sqrt(2)), then
+ * the series of log_exact to s^9.
+ */
+template <typename Float, typename Int>
+SLUICE_HD static inline Float log_float(Float x) {
+  const Int bits = same_bits_as<Int>(x);
+  const Int k = (bits - 0x3f3504f3) >> 23;
+  const Float m = same_bits_as<Float>(bits - (k << 23));
+  const Float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
+  Float p = s2 * (1.0f / 9.0f) + 1.0f / 7.0f;
+  p = p * s2 + 1.0f / 5.0f;
+  p = p * s2 + 1.0f / 3.0f;
+  return to_float<Float>(k) * 0.693147180559945f + 2.0f * (s + s * s2 * p);
+}
+
+/** log((spam + a) / (ham + a)) of counts in units of 1 / kCountUnit; 0 only where both are 0. */
+template <typename Float, typename Int>
+SLUICE_HD static inline Float text_ratio(Int spam, Int ham, float smoothing) {
+  constexpr float kUnit = 1.0f / kCountUnit, kEven = 0x1p-60f;
+  const Float more = to_float<Float>(spam) * kUnit + smoothing;
+  const Float less = to_float<Float>(ham) * kUnit + smoothing;
+  const Float ratio = log_float<Float, Int>(more / less);
+  const Float kept = ratio == 0.0f ? Float{} + kEven : ratio;
+  return (spam | ham) == 0 ? Float{} : kept;
+}
+
+}  // namespace sluice

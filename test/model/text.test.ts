@@ -1,0 +1,153 @@
+/** The text model through the addon: the same bits however it is called, its refusals in words, figures on real texts. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { ModelShape, Rows } from '../../src/contract.ts';
+import { RowArena } from '../../src/features/rows.ts';
+import { openEngine } from '../../src/model/engine.ts';
+import { bytesOf, randomRows, rowOf, seeded, shared } from './fixtures.ts';
+
+const shape: ModelShape = { dims: 4096, denseDims: 0, classes: 2 };
+
+describe.each([1, 2, 4, 8])('a text model of %i views', (views) => {
+  it('learns a batch as its rows one by one, bit for bit', async () => {
+    const engine = openEngine({ backend: 'cpu' });
+    const batch = randomRows(1, 100, shape);
+    const [whole, single, stepped] = [1, 2, 3].map(() => engine.create('text', shape, { views }, 9));
+    await whole.learn(batch.rows, batch.labels, batch.weights);
+    for (let i = 0; i < 100; i += 1) {
+      const row = rowOf(batch, i);
+      await single.learn(row.rows, row.labels, row.weights);
+    }
+    await stepped.step(batch.rows, batch.labels, batch.weights);
+    const saved = bytesOf(await whole.save());
+    expect(bytesOf(await single.save()).equals(saved)).toBe(true);
+    expect(bytesOf(await stepped.save()).equals(saved)).toBe(true);
+  });
+
+  it('gives the same bits on every instruction set, number of threads and kind of memory', async () => {
+    const batch = randomRows(2, 900, shape, 100);
+    const variants = [
+      { isa: 'baseline', threads: 1 },
+      { isa: 'baseline', threads: 3 },
+      { isa: 'auto', threads: 1 },
+      { isa: 'auto', threads: 2 },
+    ] as const;
+    const results: Buffer[] = [];
+    for (const variant of variants)
+      for (const rows of [batch.rows, shared(batch.rows)]) {
+        const model = openEngine({ backend: 'cpu', ...variant }).create('text', shape, { views }, 9);
+        const stepped = await model.step(rows, batch.labels);
+        const scored = await model.score(rows);
+        results.push(Buffer.concat([bytesOf(stepped), bytesOf(scored), bytesOf(await model.save())]));
+        model.close();
+      }
+    for (const result of results) expect(result.equals(results[0])).toBe(true);
+  });
+
+  it('comes back from its file with the same bits and learns on the same', async () => {
+    const engine = openEngine({ backend: 'cpu' });
+    const [first, second] = [randomRows(3, 80, shape), randomRows(4, 80, shape)];
+    const model = engine.create('text', shape, { views, rate: 0.3, guard: 0 }, 9);
+    await model.learn(first.rows, first.labels);
+    const file = await model.save();
+    const copy = engine.load(file);
+    expect({ kind: copy.kind, shape: copy.shape }).toEqual({ kind: 'text', shape });
+    expect(bytesOf(await copy.save()).equals(bytesOf(file))).toBe(true);
+    const ends = await Promise.all([model, copy].map((each) => each.step(second.rows, second.labels)));
+    expect(bytesOf(ends[0]).equals(bytesOf(ends[1]))).toBe(true);
+    expect(bytesOf(await copy.save()).equals(bytesOf(await model.save()))).toBe(true);
+  });
+});
+
+it('holds 32 bytes a bucket and little more', () => {
+  const model = openEngine().create('text', shape, {}, 9);
+  expect(model.bytes).toBeGreaterThanOrEqual(32 * shape.dims);
+  expect(model.bytes).toBeLessThan(32 * shape.dims + 1024);
+});
+
+it('an unlabelled row, and one of weight 0, leaves no trace', async () => {
+  const model = openEngine().create('text', shape, {}, 1);
+  const untouched = bytesOf(await model.save());
+  const { rows } = randomRows(7, 10, shape);
+  await model.learn(rows, new Int32Array(10).fill(-1));
+  await model.learn(rows, new Int32Array(10), new Float32Array(10));
+  expect(bytesOf(await model.save()).equals(untouched)).toBe(true);
+});
+
+it.each([
+  [{ classes: 3 }, {}, /two labels/],
+  [{ denseDims: 2 }, {}, /dense/],
+  [{ dims: 0, denseDims: 2 }, {}, /dense/],
+  [{ dims: 2 }, {}, /bucket for each view/],
+  [{}, { views: 3 }, /views/],
+  [{}, { smoothing: 0 }, /smoothing/],
+  [{}, { guard: 0.5 }, /guard/],
+])('refuses %o with %o, in words', (change, options, words) => {
+  const engine = openEngine();
+  expect(() => engine.create('text', { ...shape, ...change }, options as Record<string, number>, 1)).toThrow(
+    words,
+  );
+});
+
+const data = process.env.SLUICE_DATA ?? join(import.meta.dirname, '../../../shared/data');
+const path = join(data, 'sms-spam', 'SMSSpamCollection');
+
+/** Words and pairs of neighbours, hashed (FNV-1a), the words in the lower half and the pairs in the upper. */
+function rowsOf(texts: readonly string[], dims: number): Rows {
+  const arena = new RowArena(dims, 0);
+  const hash = (text: string): number => {
+    let h = 0x811c9dc5;
+    for (let i = 0; i < text.length; i += 1) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+    return (h ^ (h >>> 15)) >>> 0;
+  };
+  for (const text of texts) {
+    const words = text.toLowerCase().match(/[\p{L}\p{N}]+|[^\s]/gu) ?? [];
+    const size = 1 / Math.sqrt(Math.max(1, words.length));
+    arena.beginRow();
+    for (const [i, word] of words.entries()) {
+      arena.sparse(hash(word) % (dims / 2), size);
+      if (i > 0) arena.sparse(dims / 2 + (hash(`${words[i - 1]} ${word}`) % (dims / 2)), size);
+    }
+    arena.endRow();
+  }
+  return arena.view();
+}
+
+/** The share of pairs of spam and ham that stand the wrong way round, in %, and the mean log-loss. */
+function errorsOf(scores: Float32Array, truth: Int32Array): { pairs: number; loss: number } {
+  const order = [...truth.keys()].sort((a, b) => scores[2 * a + 1] - scores[2 * b + 1]);
+  let ham = 0;
+  let right = 0;
+  let loss = 0;
+  for (const i of order) {
+    if (truth[i] === 1) right += ham;
+    else ham += 1;
+    loss -= Math.log(Math.max(1e-9, scores[2 * i + truth[i]])) / truth.length;
+  }
+  return { pairs: 100 * (1 - right / (ham * (truth.length - ham))), loss };
+}
+
+describe.skipIf(!existsSync(path))('on short messages, one after the other', () => {
+  const lines = existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
+  const truth = Int32Array.from(lines, (line) => (line.startsWith('spam\t') ? 1 : 0));
+  const dims = 2 ** 18;
+  const texts = lines.map((line) => line.slice(line.indexOf('\t') + 1));
+  const run = async (kind: string, labels: Int32Array, options = {}) => {
+    const model = openEngine().create(kind, { dims, denseDims: 0, classes: 2 }, options, 1);
+    return errorsOf(await model.step(rowsOf(texts, dims), labels), truth);
+  };
+
+  it('ranks them better than `linear`, and its probabilities are better', async () => {
+    const [linear, text] = [await run('linear', truth), await run('text', truth, { views: 2 })];
+    expect(text.pairs).toBeLessThan(linear.pairs);
+    expect(text.loss).toBeLessThan(linear.loss);
+  });
+
+  it('ranks them better than `linear` where one label in ten is wrong', async () => {
+    const random = seeded(5);
+    const told = truth.map((label) => (random() < 0.1 ? 1 - label : label));
+    const [linear, text] = [await run('linear', told), await run('text', told, { views: 2 })];
+    expect(text.pairs).toBeLessThan(linear.pairs);
+  });
+});
