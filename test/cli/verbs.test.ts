@@ -144,7 +144,7 @@ describe('schema', () => {
     const schema = JSON.parse(out);
     expect(schema.$schema).toBe('https://json-schema.org/draft/2020-12/schema');
     expect(schema.additionalProperties).toBe(false);
-    expect(schema.required).toEqual(['site', 'tasks', 'sinks']);
+    expect(schema.required).toEqual(['site', 'tasks']);
     expect(Object.keys(schema.properties)).toContain('maxInFlightBytes');
   });
 });
