@@ -50,13 +50,14 @@ export function machineTask(): Task {
   });
 }
 
-export function mailTask(): Task {
+/** Mail as the preset `full` or `fast` has it. */
+export function mailTask(preset: 'full' | 'fast' = 'full'): Task {
   return openTask({
     name: 'spam',
     event: 'email',
     labels: ['ham', 'spam'],
     decode: { kind: 'mime' },
-    model: { kind: 'linear' },
+    features: { options: { preset } },
     seed: 1,
   });
 }

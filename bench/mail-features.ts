@@ -6,7 +6,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { Message } from '../src/contract.ts';
-import { emailOptions } from '../src/features/email.ts';
+import { emailOptions } from '../src/features/email-options.ts';
 import { RowArena } from '../src/features/rows.ts';
 import { type InputOptions, readInput } from '../src/io/files.ts';
 import { openEngine } from '../src/model/engine.ts';
@@ -87,7 +87,7 @@ async function figures(spaces: Readonly<Record<string, number>>): Promise<[Evalu
 const number = (value: number | null | undefined, digits: number): string =>
   value === null || value === undefined ? '' : value.toFixed(digits);
 
-const names = Object.keys(emailOptions.parse({}).spaces);
+const names = Object.keys(emailOptions.shape.spaces.unwrap().shape);
 const rows: readonly [string, Readonly<Record<string, number>>][] = [
   ['all', {}],
   ...names.map((name): [string, Record<string, number>] => [`without ${name}`, { [name]: 0 }]),

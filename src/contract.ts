@@ -510,6 +510,8 @@ export interface Featurizer {
   /** Sparse buckets (a power of two, or 0) and dense columns. */
   readonly dims: number;
   readonly denseDims: number;
+  /** Equal regions of the buckets, each a view of the event that a model may have a learner for; 1 where there is but one. */
+  readonly views: number;
   /** The dense columns in order, each with the declared field that it tells of (values, their absence, parts of a time). */
   readonly columns: readonly { readonly name: string; readonly field: string }[];
   /** Writes one row's cells; the caller opens and closes the row. */

@@ -4,8 +4,8 @@ import type { HubTask } from '../fleet/hub/seams.ts';
 import type { Task } from '../task/task.ts';
 
 export function hubTask(config: Config, task: Task): HubTask {
-  const { name, event, labels, positive, shape, features: version } = task;
-  const { learning, model, features } = config.tasks[name];
+  const { name, event, labels, positive, shape, model, features: version } = task;
+  const { learning, features } = config.tasks[name];
   const { key: _secret, ...featureOptions } = features.options as Record<string, unknown>;
   const first = { kind: model.kind, options: model.options, passes: 1, newest: 0 };
   return {

@@ -95,8 +95,10 @@ export function taskSchema(tables: Tables, event: EventKind): z.ZodObject {
     decode: decodeSchema(tables, event),
     ...Object.fromEntries(shared),
     model: kindSchema(tables.modelKinds)
-      .prefault({ kind: Object.keys(tables.modelKinds)[0] } as never)
-      .describe('what learns and scores'),
+      .optional()
+      .describe(
+        'what learns and scores; default `text` for mail of two labels unless its features have the preset `fast`, else `linear`',
+      ),
     features: z.strictObject(Object.fromEntries(own)).prefault({}).describe('how an event becomes numbers'),
   });
 }
@@ -105,7 +107,7 @@ export function taskSchema(tables: Tables, event: EventKind): z.ZodObject {
 export type RawTask = z.output<z.ZodObject<typeof taskCommon>> & {
   readonly event: EventKind;
   readonly decode: { readonly kind: string };
-  readonly model: { readonly kind: string };
+  readonly model?: { readonly kind: string };
   readonly features: object;
 } & { readonly [K in Shared]?: unknown };
 
@@ -117,7 +119,7 @@ type Opened<P extends Readonly<Record<string, Part>>> = {
 export type TaskConfig<T extends Tables> = z.output<z.ZodObject<typeof taskCommon>> & {
   readonly event: EventKind;
   readonly decode: Opened<T['decoders']>;
-  readonly model: Opened<T['modelKinds']>;
+  readonly model?: Opened<T['modelKinds']>;
   readonly features: {
     readonly options: Output<T['featurizers'][keyof T['featurizers'] & string]['options']>;
   };
@@ -137,7 +139,7 @@ export function finishTask<T extends Tables>(
   return {
     ...common,
     decode: { ...decoder, options: { ...decoder.options, ...Object.fromEntries(given) } },
-    model: split(model),
+    ...(model === undefined ? {} : { model: split(model) }),
     features: { options: { ...features, ...(takesKey && key !== undefined ? { key } : {}) } },
   } as unknown as TaskConfig<T>;
 }

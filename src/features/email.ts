@@ -9,9 +9,9 @@
  * docs/mail-features.md.
  */
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
 import type { Event, Featurizer, MailBody, RowWriter } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
+import { type EmailOptions, type ResolvedOptions, resolve, type SpaceName } from './email-options.ts';
 import { eachGram, eachToken, type PieceTaker } from './grams.ts';
 import { HASH_VERSION, keyMark, mix, pair, seedOf, word } from './hash.ts';
 import { linkMarks } from './links.ts';
@@ -21,70 +21,6 @@ import { mayUse, RawView, usableValue } from './view.ts';
 
 /** Raised with every change of what a mail's row is. */
 const EMAIL_VERSION = 2;
-
-/** Regions of the buckets: the top two bits of an index say which view of the mail it is of. */
-export const EMAIL_VIEWS = 4;
-
-const weight = (fallback: number, what: string) =>
-  z.number().min(0).max(100).default(fallback).describe(`weight of ${what}; 0 leaves it out`);
-
-export const emailOptions = z.strictObject({
-  bits: z.number().int().min(10).max(26).default(21).describe('2^bits buckets'),
-  key: z
-    .string()
-    .default('')
-    .describe('secret of the fleet that the hashes are seeded with; all gateways and the hub share it'),
-  listHeaders: z
-    .boolean()
-    .default(true)
-    .describe('whether List-*, Precedence and other headers of mailing lists are used'),
-  headBytes: z
-    .number()
-    .int()
-    .min(0)
-    .max(1_048_576)
-    .default(16_384)
-    .describe('bytes of the raw body that are read at its begin'),
-  tailBytes: z
-    .number()
-    .int()
-    .min(0)
-    .max(1_048_576)
-    .default(4_096)
-    .describe('bytes of the raw body that are read at its end'),
-  textLength: z
-    .number()
-    .int()
-    .min(0)
-    .max(1_048_576)
-    .default(32_768)
-    .describe('characters of decoded text of which words are made'),
-  charsLength: z
-    .number()
-    .int()
-    .min(0)
-    .max(1_048_576)
-    .default(3_000)
-    .describe('characters of decoded text of which n-grams are made'),
-  spaces: z
-    .strictObject({
-      raw: weight(1, 'tokens between blanks of the raw mail'),
-      header: weight(1, 'words of headers, by name'),
-      headerPairs: weight(1, 'pairs of neighbouring words of headers'),
-      structure: weight(0.5, 'names of headers and their order'),
-      body: weight(1, 'words of the decoded texts'),
-      bodyPairs: weight(1, 'pairs of neighbouring words of the texts'),
-      links: weight(1, 'hosts, paths and oddities of links'),
-      attachments: weight(1, 'parts; types, names and digests of attachments'),
-      chars: weight(1, 'n-grams of characters of the decoded texts'),
-      subject: weight(1, 'n-grams of characters of the subject'),
-    })
-    .prefault({})
-    .describe('the namespaces of a mail and what each weighs'),
-});
-
-export type EmailOptions = z.infer<typeof emailOptions>;
-type SpaceName = keyof EmailOptions['spaces'];
 
 /** The view each namespace is of, and the most distinct buckets it may have: more than any ordinary mail needs. */
 const SPACES: Readonly<Record<SpaceName, { readonly view: number; readonly limit: number }>> = {
@@ -119,23 +55,25 @@ const MAX_LINKS = 200;
 
 /** Opens the featurizer of mails; it takes no declared fields. */
 export function openEmail(options: EmailOptions): Featurizer {
-  return new EmailFeaturizer(options);
+  return new EmailFeaturizer(resolve(options));
 }
 
 class EmailFeaturizer implements Featurizer {
   readonly version: string;
   readonly dims: number;
+  readonly views: number;
   readonly denseDims = 0;
   readonly columns = [];
-  readonly #options: EmailOptions;
+  readonly #options: ResolvedOptions;
   readonly #spaces: Readonly<Record<SpaceName, Space>>;
   readonly #seeds: Readonly<Record<SpaceName, number>>;
   readonly #view: RawView;
   readonly #token: PieceTaker = (hash, from, to) => this.#addToken(hash, from, to);
 
-  constructor(options: EmailOptions) {
+  constructor(options: ResolvedOptions) {
     this.#options = options;
     this.dims = 2 ** options.bits;
+    this.views = options.views;
     this.version = versionOf(options);
     this.#view = new RawView({
       listHeaders: options.listHeaders,
@@ -146,7 +84,12 @@ class EmailFeaturizer implements Featurizer {
     const spaces = {} as Record<SpaceName, Space>;
     const seeds = {} as Record<SpaceName, number>;
     for (const name of SPACE_NAMES) {
-      spaces[name] = new Space(this.dims, SPACES[name].limit, SPACES[name].view, EMAIL_VIEWS);
+      spaces[name] = new Space(
+        this.dims,
+        SPACES[name].limit,
+        SPACES[name].view % options.views,
+        options.views,
+      );
       seeds[name] = seedOf(options.key, name);
     }
     this.#spaces = spaces;
@@ -343,7 +286,7 @@ function quoted(bytes: Uint8Array, from: number, to: number): string {
   return JSON.stringify(Buffer.from(bytes.subarray(from, to)).toString('latin1'));
 }
 
-function versionOf(options: EmailOptions): string {
+function versionOf(options: ResolvedOptions): string {
   const { key, ...rest } = options;
   const text = JSON.stringify([EMAIL_VERSION, HASH_VERSION, keyMark(key), rest]);
   return `email-${EMAIL_VERSION}-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;

@@ -4,7 +4,8 @@
  */
 import type { z } from 'zod';
 import type { Featurizer } from '../contract.ts';
-import { emailOptions, openEmail } from './email.ts';
+import { openEmail } from './email.ts';
+import { emailOptions } from './email-options.ts';
 import { type DeclaredFields, openSensor, sensorOptions } from './sensor.ts';
 
 interface FeaturizerRow<Options> {

@@ -58,6 +58,7 @@ const TIME_COLUMNS = ['hour sin', 'hour cos', 'weekday sin', 'weekday cos'];
 
 class SensorFeaturizer implements Featurizer {
   readonly version: string;
+  readonly views = 1;
   readonly dims: number;
   readonly denseDims: number;
   readonly columns: Featurizer['columns'];

@@ -116,6 +116,11 @@ export function findModelKind(name: string): ModelKind | null {
   return Object.hasOwn(modelKinds, name) ? modelKinds[name as ModelKindName] : null;
 }
 
+/** What learns where nothing is said: rows in several views pay for a learner each, others for none. */
+export function defaultKind(shape: ModelShape, views: number): ModelKindName {
+  return views > 1 && takesShape(modelKinds.text, shape) ? 'text' : 'linear';
+}
+
 /** Whether a kind takes rows of this shape. */
 export function takesShape({ labels, columns }: ModelKind, shape: ModelShape): boolean {
   if (labels === 'two' && shape.classes !== 2) return false;

@@ -40,7 +40,6 @@ function labelsOf(survey: Survey): string[] {
 
 export interface PresetOptions {
   readonly positive?: string;
-  readonly model: TaskSpec['model'];
   readonly seed: number;
 }
 

@@ -12,7 +12,7 @@ import { decoders } from '../decode/index.ts';
 import { SluiceError } from '../errors.ts';
 import { featurizers } from '../features/index.ts';
 import type { RowArena } from '../features/rows.ts';
-import { modelKinds } from '../model/kinds.ts';
+import { defaultKind, type ModelKind, modelKinds, takesShape } from '../model/kinds.ts';
 import { type DecisionOptions, decisionOptions, resolveDecision } from './decision/options.ts';
 
 export interface TaskSpec {
@@ -25,7 +25,8 @@ export interface TaskSpec {
   /** Defaults of the decoder and the featurizer where left out. */
   readonly decode: { readonly kind: keyof typeof decoders; readonly options?: unknown };
   readonly features?: { readonly options?: unknown };
-  readonly model: { readonly kind: string; readonly options?: Readonly<Record<string, unknown>> };
+  /** Without a kind, the one that fits the rows. */
+  readonly model?: { readonly kind?: string; readonly options?: Readonly<Record<string, unknown>> };
   /** Options of decision.ts; defaults where left out. */
   readonly decision?: unknown;
   readonly seed: number;
@@ -40,6 +41,8 @@ export interface Task {
   /** The featurizer's version and the labels that an index stands for: rows of different ones never mix. */
   readonly features: string;
   readonly shape: ModelShape;
+  /** What learns, all its options given. */
+  readonly model: { readonly kind: string; readonly options: Readonly<Record<string, number>> };
   /** The dense columns of a row, by name and declared field. */
   readonly columns: Featurizer['columns'];
   /** Null where nothing is decided beyond the label. */
@@ -90,14 +93,33 @@ export function openTask(spec: TaskSpec): Task {
   if (positive < 0) throw invalid(name, `positive: ${spec.positive} is not one of ${labels.join(', ')}`);
   const { decoder, fields } = openDecoder(spec);
   const featurizer = openFeaturizer(spec, fields);
-  const kind = lookUp(name, 'model kind', modelKinds, spec.model.kind);
-  const options = parseOptions(
-    name,
-    'model',
-    kind.options as z.ZodType<Record<string, number>>,
-    spec.model.options,
+  return new BoundTask(
+    spec,
+    positive,
+    decoder,
+    featurizer,
+    chooseModel(spec, featurizer),
+    openDecision(spec),
   );
-  return new BoundTask(spec, positive, decoder, featurizer, options, openDecision(spec));
+}
+
+function chooseModel({ name, labels, model }: TaskSpec, featurizer: Featurizer): Task['model'] {
+  const { dims, denseDims, views } = featurizer;
+  const shape = { dims, denseDims, classes: labels.length };
+  const kind = model?.kind ?? defaultKind(shape, views);
+  const row: ModelKind = lookUp(name, 'model kind', modelKinds, kind);
+  if (!takesShape(row, shape)) throw invalid(name, `model kind ${kind} takes ${taken(row)}`);
+  // How many views there are is what the rows say.
+  const known = 'views' in row.options.shape ? { views } : {};
+  const options = parseOptions(name, 'model', row.options, { ...known, ...model?.options });
+  return { kind, options };
+}
+
+/** The shapes of a kind, in words. */
+function taken({ labels, columns }: ModelKind): string {
+  return [labels === 'two' ? 'two labels only' : 'any labels', columns ? '' : 'hashed features only']
+    .filter((text) => text !== '')
+    .join(' and ');
 }
 
 function openDecision({ name, event, labels, decision }: TaskSpec): DecisionOptions | null {
@@ -138,12 +160,12 @@ class BoundTask implements Task {
   readonly positive: number;
   readonly features: string;
   readonly shape: ModelShape;
+  readonly model: Task['model'];
   readonly columns: Featurizer['columns'];
   readonly decision: DecisionOptions | null;
   readonly fingerprint: string;
   readonly #decoder: Decoder;
   readonly #featurizer: Featurizer;
-  readonly #model: { readonly kind: string; readonly options: Readonly<Record<string, number>> };
   readonly #seed: number;
 
   constructor(
@@ -151,7 +173,7 @@ class BoundTask implements Task {
     positive: number,
     decoder: Decoder,
     featurizer: Featurizer,
-    options: Readonly<Record<string, number>>,
+    model: Task['model'],
     decision: DecisionOptions | null,
   ) {
     const { dims, denseDims, version } = featurizer;
@@ -165,9 +187,9 @@ class BoundTask implements Task {
     this.decision = decision;
     this.#decoder = decoder;
     this.#featurizer = featurizer;
-    this.#model = { kind: spec.model.kind, options };
+    this.model = model;
     this.#seed = spec.seed;
-    const depends = [this.labels, version, this.shape, this.#model, spec.seed];
+    const depends = [this.labels, version, this.shape, this.model, spec.seed];
     this.fingerprint = createHash('sha256').update(JSON.stringify(depends)).digest('hex');
   }
 
@@ -195,10 +217,10 @@ class BoundTask implements Task {
   }
 
   newModel(engine: Engine): Model {
-    return engine.create(this.#model.kind, this.shape, this.#model.options, this.#seed);
+    return engine.create(this.model.kind, this.shape, this.model.options, this.#seed);
   }
 
-  loadModel(engine: Engine, bytes: Uint8Array, wantedKind: string = this.#model.kind): Model {
+  loadModel(engine: Engine, bytes: Uint8Array, wantedKind: string = this.model.kind): Model {
     const model = engine.load(bytes);
     const text = (kind: string, { dims, denseDims, classes }: ModelShape) =>
       `${kind} of ${dims} buckets, ${denseDims} columns and ${classes} labels`;

@@ -56,11 +56,13 @@ function variants(schema: Json, wrap: (inner: object) => object = (inner) => inn
 }
 
 function other(option: Json): unknown {
-  const { type, enum: words, default: fallback, minimum = 0, maximum = 1 } = option;
+  const { type, enum: words, default: fallback, maximum = 1 } = option;
   if (words) return words.find((word) => word !== fallback);
   if (type === 'boolean') return !fallback;
   if (type === 'string') return `${fallback ?? ''} another`;
-  const number = Number(fallback ?? minimum);
+  // What has no default of its own gets it from another option: the far end is hardly ever that.
+  if (fallback === undefined) return maximum;
+  const number = Number(fallback);
   return number + 1 <= maximum ? number + 1 : number - 1;
 }
 

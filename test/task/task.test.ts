@@ -33,6 +33,7 @@ describe('opening a task', () => {
     [{ positive: 'eggs' }, 'positive: eggs is not one of ham, spam'],
     [{ model: { kind: 'oracle' } }, 'model kind oracle is not one of'],
     [{ model: { kind: 'toString' } }, 'model kind toString is not one of'],
+    [{ model: { kind: 'text' }, labels: ['ham', 'spam', 'bulk'] }, 'model kind text takes two labels only'],
     [{ model: { kind: 'linear', options: { rat: 1 } } }, 'rat'],
     [{ model: { kind: 'linear', options: { rate: -1 } } }, 'model.rate'],
     [{ features: { options: { bits: 99 } } }, 'features.bits'],
@@ -42,6 +43,26 @@ describe('opening a task', () => {
     expect(() => openTask({ ...spec, ...change })).toThrowError(
       expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(message) }),
     );
+  });
+
+  it.each([
+    [{}, 'text', 4],
+    [{ labels: ['ham', 'spam', 'bulk'] }, 'linear', undefined],
+    [{ features: { options: { preset: 'fast' } } }, 'linear', undefined],
+    [{ model: { kind: 'text', options: { views: 1 } } }, 'text', 1],
+    [{ model: { options: { rate: 0.2 } } }, 'text', 4],
+    [{ model: { kind: 'linear' } }, 'linear', undefined],
+  ] as [Partial<TaskSpec>, string, number | undefined][])(
+    'learns mail of %j with the kind %s',
+    (change, kind, views) => {
+      const { model } = openTask({ ...spec, model: undefined, ...change });
+      expect(model.kind).toBe(kind);
+      expect(model.options.views).toBe(views);
+    },
+  );
+
+  it('learns readings with the kind linear', () => {
+    expect(readingTask().model.kind).toBe('linear');
   });
 
   it('has a fingerprint that changes with whatever a fresh model depends on, and with nothing else', () => {
@@ -162,7 +183,7 @@ describe('presets', () => {
   it('open as a real task', () => {
     const { spec: made } = sensorTask(
       { labels: ['up', 'down'], sample: rows(30, (i) => ({ 'a/b~c d': i % 4, wind: i % 2 ? 'n' : 's' })) },
-      { model: { kind: 'linear' }, seed: 1 },
+      { seed: 1 },
     );
     const task = openTask(made);
     expect(task.labels).toEqual(['down', 'up']);

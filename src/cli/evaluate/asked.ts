@@ -2,16 +2,16 @@
  * What was asked of `evaluate`, `train` or `sweep` on the command line, checked. Refuses (USAGE) words that are unknown and options that would do
  * nothing, each by its name and with what is allowed.
  */
-import type { z } from 'zod';
 import { explain } from '../../config/explain.ts';
 import { SluiceError } from '../../errors.ts';
+import { mailPresets } from '../../features/email-options.ts';
 import { featurizers } from '../../features/index.ts';
 import { type FileFormat, formats, type InputOptions } from '../../io/files.ts';
-import { modelKinds } from '../../model/kinds.ts';
+import { findModelKind } from '../../model/kinds.ts';
 import { decisionOptions } from '../../task/decision/options.ts';
 import type { Protocol } from '../../task/evaluation.ts';
 import type { Feedback } from '../../task/feedback.ts';
-import type { TaskSpec } from '../../task/task.ts';
+import { openTask, type TaskSpec } from '../../task/task.ts';
 
 /** What names data, the task and its model; as commander gives it. */
 export interface DataGiven {
@@ -26,6 +26,7 @@ export interface DataGiven {
   readonly text?: string;
   readonly time?: string;
   readonly model?: string;
+  readonly preset?: string;
   readonly set: string[];
 }
 
@@ -123,31 +124,39 @@ function assign(target: Record<string, unknown>, path: readonly string[], value:
         : value;
 }
 
-/** Complains in the words of `lint`; a model kind that does not exist is complained about elsewhere. */
-function checkSettings(
-  kind: string,
-  model: object,
-  event: TaskSpec['event'],
-  features: object,
-  decision: object,
-): void {
-  const models: Readonly<Record<string, { readonly options: z.ZodType }>> = modelKinds;
-  const complaints = [
-    ...(Object.hasOwn(models, kind) ? explain(models[kind].options, model) : []),
-    ...explain(featurizers[event].options, features).map((text) => `features.${text}`),
-    ...explain(decisionOptions, decision).map((text) => `decision.${text}`),
-  ];
+/** Complains in the words of `lint`. */
+function check(complaints: readonly string[]): void {
   if (complaints.length > 0) throw usage(complaints.map((text) => `--set ${text}`).join('\n'));
 }
 
-/** `--model` and `--set` on top of a task. */
+function checkTask(event: TaskSpec['event'], features: object, decision: object): void {
+  check([
+    ...explain(featurizers[event].options, features).map((text) => `features.${text}`),
+    ...explain(decisionOptions, decision).map((text) => `decision.${text}`),
+  ]);
+}
+
+/** A model kind that does not exist is complained about elsewhere. */
+function checkModel(kind: string, options: object): void {
+  const row = findModelKind(kind);
+  if (row !== null) check(explain(row.options, options));
+}
+
+function presetFor(event: TaskSpec['event'], preset: string): string {
+  if (event !== 'email') throw usage('--preset is for mail');
+  return oneOf('--preset', preset, mailPresets);
+}
+
+/** `--model`, `--preset` and `--set` on top of a task. */
 export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
-  const kind = given.model ?? spec.model.kind;
-  const model: Record<string, unknown> = kind === spec.model.kind ? { ...spec.model.options } : {};
+  const { model: configured } = spec;
+  const model: Record<string, unknown> =
+    given.model === undefined || given.model === configured?.kind ? { ...configured?.options } : {};
   const features: Record<string, unknown> = {
     ...(spec.features?.options as Record<string, unknown> | undefined),
   };
   const decision: Record<string, unknown> = { ...(spec.decision as Record<string, unknown> | undefined) };
+  if (given.preset !== undefined) features.preset = presetFor(spec.event, given.preset);
   for (const setting of given.set) {
     const cut = setting.indexOf('=');
     if (cut <= 0) throw usage(`--set ${setting}: needs KEY=VALUE`);
@@ -157,7 +166,9 @@ export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
     else if (path[0] === 'decision' && path.length > 1) assign(decision, path.slice(1), value);
     else assign(model, path[0] === 'model' ? path.slice(1) : path, value);
   }
-  if (given.set.length > 0) checkSettings(kind, model, spec.event, features, decision);
-  const positive = given.positive ?? spec.positive;
-  return { ...spec, positive, model: { kind, options: model }, features: { options: features }, decision };
+  checkTask(spec.event, features, decision);
+  const changed = { ...spec, features: { options: features }, decision };
+  const kind = given.model ?? configured?.kind ?? openTask({ ...changed, model: undefined }).model.kind;
+  checkModel(kind, model);
+  return { ...changed, positive: given.positive ?? spec.positive, model: { kind, options: model } };
 }

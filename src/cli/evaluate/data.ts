@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { taskSpec } from '../../app/spec.ts';
 import { loadConfig } from '../../config.ts';
 import { asSluiceError, SluiceError } from '../../errors.ts';
+import { mailPresets } from '../../features/email-options.ts';
 import { formats, type InputOptions, surveyInput } from '../../io/files.ts';
 import { modelKinds } from '../../model/kinds.ts';
 import type { LeftOut } from '../../task/columns.ts';
@@ -37,6 +38,7 @@ export function defineData(command: Command, purpose: string): Command {
 export function defineModel(command: Command): Command {
   return command
     .option('--model <kind>', `model: ${Object.keys(modelKinds).join(', ')}`)
+    .option('--preset <name>', `of mail, what is read of it: ${mailPresets.join(', ')}`)
     .option(
       '--set <key=value>',
       'hyper-parameter of the model, or features.KEY=VALUE (repeatable)',
@@ -92,7 +94,7 @@ function chooseTask(
     oneOf('task', name, Object.keys(config.tasks));
     return { spec: { ...taskSpec(config, name), seed }, leftOut: [] };
   }
-  const options = { seed, model: { kind: Object.keys(modelKinds)[0] } };
+  const options = { seed };
   return name === 'spam' ? { spec: spamTask(survey, options), leftOut: [] } : sensorTask(survey, options);
 }
 

@@ -31,7 +31,7 @@ import { testUnseen, type Unseen } from '../../task/experiments/unseen.ts';
 import { drawVariants, type FeatureVariant } from '../../task/experiments/variants.ts';
 import { presets } from '../../task/presets.ts';
 import { seededRandom } from '../../task/random.ts';
-import type { TaskSpec } from '../../task/task.ts';
+import type { Task } from '../../task/task.ts';
 import { oneOf, parseInput, usage } from '../evaluate/asked.ts';
 import { planTask } from '../evaluate/data.ts';
 import { print, printJson, type Terminal } from '../terminal.ts';
@@ -121,9 +121,8 @@ async function occupy(folder: string, { out }: Asked): Promise<StoreLock> {
   }
 }
 
-function firstOf({ model }: TaskSpec, { passes, newest }: Asked): Experiment {
-  const row = modelKinds[model.kind as keyof typeof modelKinds];
-  return { kind: model.kind, options: row.options.parse(model.options ?? {}), passes, newest };
+function firstOf({ model }: Task, { passes, newest }: Asked): Experiment {
+  return { ...model, passes, newest };
 }
 
 /** The input as rows in files, one for each feature space. */
@@ -150,7 +149,7 @@ async function prepare(asked: Asked, folder: string, screen: Screen, signal: Abo
   checkEnough(read);
   const stores = paths.map((path) => openRowFile(path, statSync(path).size));
   const slices = slicesOf(read.rows, asked);
-  const first = firstOf(plan.spec, asked);
+  const first = firstOf(plan.task, asked);
   return { asked, input, folder, engine, variants, paths, stores, read, slices, first, screen, signal };
 }
 
