@@ -3,7 +3,7 @@
  * belongs to a fleet (`models`), what follows the hub and tells it the labels.
  */
 import type { Config } from '../config.ts';
-import type { Bury, Clock, Engine, Event, JournalEntry, Store } from '../contract.ts';
+import type { Bury, Clock, Decided, Engine, Event, JournalEntry, Store } from '../contract.ts';
 import { asSluiceError } from '../errors.ts';
 import { type Base, bundleBase } from '../fleet/base.ts';
 import { newDeltaTest } from '../fleet/delta.ts';
@@ -43,6 +43,8 @@ export interface SeenVerdict {
   /** With two labels the probability of the positive one, else of the label. */
   readonly score: number | null;
   readonly model: string;
+  /** What should become of it; null where the task decides nothing beyond the label. */
+  readonly decided: Decided | null;
   /** What was judged; to be let go of soon. */
   readonly source: Event;
 }
@@ -131,7 +133,7 @@ function openDeciding(
 }
 
 /** The last few of a batch. */
-function seen(task: Task, { events, scores, predicted, model }: ScoredNumbers): SeenVerdict[] {
+function seen(task: Task, { events, scores, predicted, verdicts, model }: ScoredNumbers): SeenVerdict[] {
   const { labels, positive } = task;
   const first = Math.max(0, events.length - SEEN);
   return events.slice(first).map((source, i) => {
@@ -139,7 +141,8 @@ function seen(task: Task, { events, scores, predicted, model }: ScoredNumbers): 
     const label = predicted[first + i];
     const column = labels.length === 2 ? positive : label;
     const score = column < 0 ? null : scores[(first + i) * labels.length + column];
-    return { event: id, device, at, label: label < 0 ? null : labels[label], score, model, source };
+    const decided = verdicts[first + i].decided ?? null;
+    return { event: id, device, at, label: label < 0 ? null : labels[label], score, model, decided, source };
   });
 }
 

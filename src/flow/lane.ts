@@ -68,6 +68,8 @@ export interface ScoredNumbers {
   /** Label indices, -1 while learning. */
   readonly predicted: Int32Array;
   readonly events: readonly Event[];
+  /** Of the same events, as they are told. */
+  readonly verdicts: readonly Verdict[];
   readonly model: string;
   /** From arrival to verdict, of the first event. */
   readonly latencyMs: number;
@@ -278,7 +280,8 @@ export class Lane {
     const latencyMs = performance.now() - batch.owners[0].startedAt;
     const rows = batch.arena.view();
     const { model } = verdicts[0];
-    this.#context.onScored?.({ at, rows, scores, predicted, events: batch.events, model, latencyMs });
+    const { events } = batch;
+    this.#context.onScored?.({ at, rows, scores, predicted, events, verdicts, model, latencyMs });
   }
 
   #join(batch: Batch, predicted: Int32Array, scores: Float32Array, model: string): Promise<void> {

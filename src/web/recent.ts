@@ -3,6 +3,7 @@
  * masked before it leaves (the device of a mail, words of its text) unless the configuration shows it. Reasons are
  * asked for only while somebody looks, a few at a time, and each event once.
  */
+import type { Decided } from '../contract.ts';
 import type { FoundView, RecentView } from './view.ts';
 
 const KEPT = 40;
@@ -25,6 +26,8 @@ export interface VerdictInput {
    */
   readonly score: number | null;
   readonly model: string;
+  /** What should become of it, where that is decided. */
+  readonly decided?: Decided | null;
 }
 
 /** A feature that decided. Names that quote an event (a word of a mail) are private. */
@@ -111,7 +114,7 @@ export class Recent {
 
   #show(task: string, site: string, verdict: VerdictInput, reasons: readonly Reason[] | null) {
     const { masked, positive } = this.#facts(task);
-    const { event, at, device, label, score, model } = verdict;
+    const { event, at, device, label, score, model, decided } = verdict;
     const other = positive !== null && label !== null && label !== positive;
     const names = reasons
       ?.slice(0, REASONS_SHOWN)
@@ -127,6 +130,8 @@ export class Recent {
       // People read how sure it is of the label that it gave.
       score: other && score !== null ? 1 - score : score,
       model,
+      action: decided?.action ?? null,
+      actionReason: decided?.reason ?? null,
       reasons: names ?? null,
     };
   }

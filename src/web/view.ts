@@ -120,6 +120,9 @@ export interface RecentView {
   /** Of the label that was given (the anomaly score where there is none). */
   readonly score: number | null;
   readonly model: string;
+  /** What should become of it, and why; null where nothing is decided beyond the label. */
+  readonly action: 'none' | 'unsure' | 'tag' | 'hold' | null;
+  readonly actionReason: 'allowed' | 'correspondent' | 'evidence' | 'threshold' | null;
   /** The features that decided, strongest first; null while they are not known. */
   readonly reasons: readonly string[] | null;
   /** The label that a person gave from here, if any. */

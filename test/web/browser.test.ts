@@ -122,6 +122,9 @@ describe.skipIf(!program)('the dashboard in Chromium', () => {
     await page.until('document.querySelector("#good")?.innerText.includes("confirmed")');
     expect(await page.text('#good')).toBe('Good mail 0 lost of 12,400 confirmed (≤ 0.024 %, 95 %)');
     expect(await page.text('#recent')).toContain('‹masked›');
+    // What becomes of a mail stands beside its label, with the reason to point at.
+    expect(await page.text('#recent')).toContain('tagged');
+    expect(await page.ask<string>('document.querySelector("#recent .action").title')).not.toBe('null');
     await page.click('[data-do=range][data-arg=day]');
     await page.until(
       'document.querySelector("#plot-quality").getAttribute("aria-label").startsWith("Last 24 hours")',

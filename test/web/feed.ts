@@ -2,7 +2,7 @@
  * A made-up plant and mail flow that drives DashboardState in virtual time: two sites, a machine whose vibration drifts,
  * its alarm, a candidate, a trial and a roll-out, and mail whose labels come late. Seeded; nothing of it is measured.
  */
-import type { Alarm, Clock, DeadLetter } from '../../src/contract.ts';
+import type { Alarm, Clock, DeadLetter, Decided } from '../../src/contract.ts';
 import type { DashboardActions } from '../../src/web/dashboard.ts';
 import type { Reason, VerdictInput } from '../../src/web/recent.ts';
 import { type DashboardReads, type DashboardSetup, DashboardState } from '../../src/web/state.ts';
@@ -188,6 +188,7 @@ export class Feed {
       label,
       score,
       model: `${hex(2).slice(0, 12)}+841`,
+      decided: task === 'machine' ? null : decided(label === rare, sure, chance),
     };
   }
 
@@ -414,4 +415,11 @@ function reasonsOf(event: string): readonly Reason[] {
   }
   const known = ['vibration slope', 'bearing temperature', 'current ripple', 'vibration mean'];
   return [known[a], known[b]].map((name) => ({ name, private: false }));
+}
+
+/** As a gateway would that has its thresholds: of the spams the surest are tagged, one comes from a known correspondent. */
+function decided(rare: boolean, sure: number, chance: number): Decided {
+  if (!rare) return { action: 'none' };
+  if (chance < 0.1) return { action: 'none', reason: 'correspondent' };
+  return sure > 0.9 ? { action: 'tag' } : { action: 'unsure', reason: 'threshold' };
 }

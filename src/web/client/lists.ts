@@ -103,10 +103,29 @@ function verdictRow(
         : h('span', { class: `tag ${labelTone(row.label, task)}${sure ? '' : ' unsure'}` }, row.label),
       ' ',
       h('span', { class: 'num soft' }, row.label !== null && !sure ? `unsure ${score}` : score),
+      actionMark(row),
     ),
     h('td', { class: 'why' }, reasons),
     h('td', { class: 'labels' }, ...labelButtons(row, task, off)),
   );
+}
+
+const ACTIONS = { none: '', unsure: 'not acted on', tag: 'tagged', hold: 'held' } as const;
+const REASONS = {
+  allowed: 'its sender is on the allow-list',
+  correspondent: 'its sender is a known correspondent',
+  evidence: 'too few good events are confirmed yet to act on a verdict',
+  threshold: 'its score is not above the threshold that protects good events',
+} as const;
+
+/** What becomes of an event beyond its label, where somebody should see it. */
+function actionMark({ action, actionReason, label }: RecentView): Child {
+  if (action === null || label === null) return null;
+  const words =
+    actionReason === 'allowed' || actionReason === 'correspondent' ? actionReason : ACTIONS[action];
+  if (words === '') return null;
+  const title = actionReason === null ? null : REASONS[actionReason];
+  return h('span', { class: 'soft action', attributes: { title } }, ` · ${words}`);
 }
 
 /** The label that the task looks for stands out; the usual one is calm. */
