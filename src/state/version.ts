@@ -62,7 +62,7 @@ export async function settleVersion(lmdb: Lmdb<'meta'>, tool: boolean, now: numb
     if (tool || !step)
       throw new SluiceError(
         'STORE_VERSION',
-        `the store has format ${current.format}; start the gateway once`,
+        `the store has format ${current.format}; start the gateway once, or run sluice state migrate`,
       );
     const next = version(tables, current.format + 1, current.seed, current.begunAt);
     await lmdb.write([...step(tables), next.op]);

@@ -121,9 +121,32 @@ describe('sluice state', () => {
     expect(existsSync(join(back, 'data.mdb.restoring'))).toBe(false);
   });
 
+  it('migrates a store that no gateway holds, changes nothing of a current one, and refuses a damaged one', async () => {
+    const held = await sluice(['state', 'migrate', '--store', store]);
+    expect(held).toMatchObject({ code: 1, err: expect.stringContaining('STORE_LOCKED') });
+    const [to, back] = [place('thursday'), place('moved')];
+    await sluice(['state', 'backup', '--store', store, '--to', to]);
+    await sluice(['state', 'restore', '--store', back, '--from', to]);
+    const ran = await sluice(['state', 'migrate', '--store', back, '--json', '-']);
+    expect(JSON.parse(ran.out)).toEqual({ store: back, from: expect.any(Number), to: expect.any(Number) });
+    expect((await sluice(['state', 'migrate', '--store', back])).out).toContain('nothing to do');
+    const copy = await openToolStore({ path: back });
+    expect(copy.journal.read(task.name, 0, 1_000).entries).toEqual(
+      rig.store.journal.read(task.name, 0, 1_000).entries,
+    );
+    await copy.close();
+    const file = join(back, 'data.mdb');
+    const bytes = readFileSync(file);
+    writeFileSync(file, bytes.fill(0x5a, 8_192, 12_288));
+    const damaged = await sluice(['state', 'migrate', '--store', back]);
+    expect(damaged).toMatchObject({ code: 1, err: expect.stringContaining('STORE_CORRUPT') });
+    expect(readFileSync(file).equals(bytes)).toBe(true);
+  });
+
   it.each([
     [['backup', '--to', 'x'], 'either -c FILE or --store'],
     [['backup', '--store', 'nowhere', '--to', 'x'], 'there is no store in nowhere'],
+    [['migrate', '--store', 'nowhere'], 'there is no store in nowhere'],
     [['backup', '--store', 'x'], "required option '--to"],
   ])('refuses %j', async (words, reason) => {
     const ran = await sluice(['state', ...words]);
