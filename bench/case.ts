@@ -20,6 +20,8 @@ export interface Prepared {
   peer(): Promise<Measure>;
   /** A table in Markdown that the case has worked out beside its rates. */
   readonly page?: string;
+  /** What the page was made of, for the results as JSON. */
+  readonly figures?: unknown;
   close?(): Promise<void>;
 }
 

@@ -28,6 +28,7 @@ export interface CaseResult {
   readonly floor: number | null;
   readonly held: boolean | null;
   readonly page?: string;
+  readonly figures?: unknown;
 }
 
 export interface Skipped {
@@ -100,6 +101,7 @@ export async function runCase(
     floor: one.floor ?? null,
     held: one.floor === undefined ? null : ratio.median >= one.floor,
     ...(prepared.page === undefined ? {} : { page: prepared.page }),
+    ...(prepared.figures === undefined ? {} : { figures: prepared.figures }),
   };
 }
 

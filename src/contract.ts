@@ -188,13 +188,20 @@ export interface Model {
   readonly backend: string;
   /** Bytes held by weights and state. */
   readonly bytes: number;
-  /** Probabilities, row-major count x classes. Does not change the model. */
+  /**
+   * Probabilities, row-major count x classes. Does not change the model. Where one rounds to 1 the others still tell
+   * rows apart: ln(p1 / p0) of two labels is exact to six digits up to +-87.
+   */
   score(rows: Rows): Promise<Float32Array>;
-  /** Learns the rows one after the other. labels[i] in [0, classes) or -1: skip. weights default 1. */
+  /**
+   * Learns the rows one after the other. labels[i] in [0, classes); -1: skip; -2 (OWN_LABEL of model/kinds.ts): no label
+   * is known, learn what the model itself says of the row, where it is sure (kinds with `teachesItself`; others skip).
+   * weights default 1.
+   */
   learn(rows: Rows, labels: Int32Array, weights?: Float32Array): Promise<void>;
   /**
    * Runs a schedule over the rows in one call: an entry e >= 0 scores row e, an entry e < 0 learns row ~e
-   * (with labels[~e], -1 skips). Returns count x classes; rows never scored are NaN.
+   * (with labels[~e] as in `learn`). Returns count x classes; rows never scored are NaN.
    * Without a schedule: score 0, learn 0, score 1, learn 1, … (prequential).
    */
   step(rows: Rows, labels: Int32Array, weights?: Float32Array, schedule?: Int32Array): Promise<Float32Array>;
@@ -255,13 +262,16 @@ export interface JournalEntry {
   readonly task: string;
   readonly event: string;
   readonly device: string;
-  /** Label index; -1 records a withdrawal (label: null). */
+  /**
+   * Label index; -1 records a withdrawal (label: null); -2 (OWN_LABEL of model/kinds.ts) that nobody had labelled the
+   * event when the model was asked to learn it as what it says of it itself.
+   */
   readonly label: number;
   readonly weight: number;
   readonly origin: string;
   /** When the label was given, ms. */
   readonly at: number;
-  /** The seq of the entry for the same event that this one replaces, 0 for none. */
+  /** The seq of the entry for the same event that this one replaces, 0 for none; its own label is not counted as one. */
   readonly supersedes: number;
   readonly joined: JoinedRow;
 }
@@ -347,13 +357,18 @@ export interface Journal {
    * Appends durably and in order; gives seq, and fills `supersedes` from the event's newest entry. `entered` is
    * called before this returns, with entries that will be durable when the promise resolves; where it rejects
    * none of them is, and their seqs are given again.
+   *
+   * An own label (OWN_LABEL) is entered only where its event has no entry at all. It stays effective below the first
+   * label of the event, and is no more where that is replaced, or where anything is withdrawn.
    */
   append(
     entries: readonly Omit<JournalEntry, 'seq' | 'supersedes'>[],
     entered?: (entries: readonly JournalEntry[]) => void,
   ): Promise<JournalEntry[]>;
-  /** The newest entry of an event, withdrawals included. */
+  /** The newest entry of an event, withdrawals included, own labels not. */
   labelOf(task: string, event: string): { readonly seq: number; readonly label: number } | null;
+  /** The seq of the effective own label of an event, 0 for none. */
+  ownOf(task: string, event: string): number;
   /**
    * Erases the rows of events whose label was withdrawn: of their entries one stays, the withdrawal, with nothing in its
    * row. Durable when it resolves; to the events that are still labelled, of which nothing is erased.
@@ -361,15 +376,18 @@ export interface Journal {
   erase(task: string, events: readonly string[]): Promise<readonly string[]>;
   /**
    * Effective entries (not superseded, not withdrawals) with seq > after, in order; `through` is the last seq
-   * looked at (read again from there), equal to `after` at the end.
+   * looked at (read again from there), equal to `after` at the end. Own labels are among them only with `own`: they
+   * belong to the model, and are nothing that anyone has said.
    */
   read(
     task: string,
     after: number,
     limit: number,
+    options?: { readonly own?: boolean },
   ): { readonly entries: JournalEntry[]; readonly through: number };
   /**
-   * Every entry of a task with seq > after that is on disk, in order: superseded ones and withdrawals too.
+   * Every entry of a task with seq > after that is on disk, in order: superseded ones and withdrawals too, own labels
+   * not (a withdrawal that supersedes nothing has withdrawn one).
    * `through` as in `read`. What was pruned before it was read is not among them.
    */
   tail(
@@ -499,6 +517,8 @@ export interface Decoder {
 export interface RowWriter {
   /** Adds to a sparse bucket of the open row. Equal buckets within a row are merged by `endRow` (values summed). */
   sparse(index: number, value: number): void;
+  /** Adds the first `count` cells at once; the caller answers for it that no bucket stands among them twice. */
+  block(indices: Uint32Array, values: Float32Array, count: number): void;
   /** Sets a dense position of the open row (NaN: missing). */
   dense(position: number, value: number): void;
 }

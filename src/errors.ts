@@ -36,8 +36,9 @@ export const errorTable = {
   DECODE_HEADERS: row('The header section is larger than the limit.'),
   DECODE_MAIL: row('The bytes are not a mail: no header line was found.'),
   DECODE_CRASHED: row(
-    'Processing this message ended the process three times; inspect it with `sluice dead show`.',
+    'Processing this message ended the process three times, or a worker thread twice; inspect it with `sluice dead show`.',
   ),
+  DECODE_TIMEOUT: row('Decoding took longer than any message may; inspect it with `sluice dead show`.'),
   DECODE_UNEXPECTED: row('The decoder failed in a way it should not; please report it with the dead letter.'),
   // transport
   BROKER_UNREACHABLE: row('Check the address, the network and that the broker runs.', true),
@@ -162,6 +163,11 @@ export const errorTable = {
   PAYLOAD_INVALID: row('The payload is not understood; docs/payloads.md names its fields.'),
   // HTTP
   LISTEN_FAILED: row('Choose another `http.listen`, or stop what uses the address.'),
+  // threads
+  WORKER_FAILED: row(
+    'A worker thread could not begin; look at limits of threads and memory, or set `workers` to 0.',
+    true,
+  ),
   // set-up
   TOOL_MISSING: row('Install the named tool with the command given.'),
   INTERNAL: row('This should not happen; please report it.', false, 1),

@@ -54,6 +54,7 @@ export const signals = {
     'task',
     'quantile',
   ]),
+  worker_lost: counter('A thread that prepares mail ended and was replaced.', [], 'warn'),
   flow_stopped: counter(
     'The flow of a task stopped; nothing is acknowledged until it is mended.',
     ['task'],
@@ -73,6 +74,12 @@ export const signals = {
     ['task', 'result'],
   ),
   labels_learned: counter('Labels learned.', ['task']),
+  self_trained: counter('Events that the model was asked to learn as what it says of them itself.', ['task']),
+  self_training_paused: counter(
+    'Self-training pauses: too many verdicts that were very sure turned out wrong.',
+    ['task'],
+    'warn',
+  ),
   model_labels: gauge('Labels in the running model.', ['task']),
   model_bytes: gauge('Bytes held by the running model.', ['task']),
   model_rewound: counter('A correction or withdrawal replayed the journal.', ['task'], 'info'),

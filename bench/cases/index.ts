@@ -4,12 +4,22 @@ import { driftCases } from './drift.ts';
 import { flowCases } from './flow.ts';
 import { loopCases } from './loop.ts';
 import { mailCases } from './mail.ts';
+import { mailAttackCases } from './mail-attacks.ts';
+import { mailQualityCases } from './mail-quality.ts';
+import { mailSpeedCases } from './mail-speed.ts';
+import { mailWorkerCases } from './mail-workers.ts';
 import { microCases } from './micro.ts';
 import { swapCases } from './swap.ts';
+import { textCases } from './text.ts';
 
 export const cases: readonly BenchCase[] = [
   ...microCases,
+  ...textCases,
   ...mailCases,
+  ...mailAttackCases,
+  ...mailQualityCases,
+  ...mailSpeedCases,
+  ...mailWorkerCases,
   ...driftCases,
   ...loopCases,
   ...flowCases,

@@ -86,6 +86,20 @@ export const WORST: Readonly<Record<string, (n: number) => string>> = {
   'digest parts': (n) => `Content-Type: multipart/digest; boundary=d\n\n${fill('--d\n\na\n', n, 490)}`,
   'small attachments': (n) => multipart(fill('--b\nContent-Type:a/b\n\na\n', n, 998)),
   'small html parts': (n) => multipart(fill('--b\nContent-Type:text/html\n\n<b hidden>a\n', n, 998)),
+  'words of one letter': (n) => plain(fill('a b ', n)),
+  'words, all distinct': (n) => plain(fill('w# ', n)),
+  'ideographs, all distinct': (n) =>
+    plain(
+      Buffer.from(
+        Array.from({ length: n / 3 }, (_, i) => String.fromCharCode(0x4e00 + (i % 20_000))).join(''),
+      ).toString('latin1'),
+    ),
+  'letters without width': (n) => plain(fill('a\xe2\x80\x8b', n)),
+  'letters that look Latin': (n) => plain(fill('a\xd0\xb0 ', n)),
+  'links, all distinct': (n) => html(fill('<a href=http://a#.b.c.d.e.f/g/h/i>www.j</a>', n)),
+  'links of many labels': (n) => plain(fill(`http://${'a.'.repeat(140)}# `, n)),
+  'hidden words, all distinct': (n) => html(`<b hidden>${fill('w# ', n / 2)}</b>${fill('w# ', n / 2)}`),
+  'words in header fields': (n) => `${fill(`a#: ${'b c '.repeat(20)}\n`, inHeader(n), 9_900)}\nx`,
   'mailbox lines': (n) => fill('From a\n', inHeader(n)),
 };
 

@@ -3,7 +3,7 @@
  *
  *   offset size
  *        0    8  "SLUMODEL"
- *        8    4  format version, 1
+ *        8    4  format version, 2 (no other is read: none was ever released)
  *       12    4  CRC-32C of every byte from offset 16 to the end
  *       16    8  length of the whole file in bytes
  *       24    -  kind: u32 length, ASCII · dims u32 · denseDims u32 · classes u32 · seed u64
@@ -27,7 +27,7 @@
 
 namespace sluice {
 
-inline constexpr uint32_t kFileVersion = 1;
+inline constexpr uint32_t kFileVersion = 2;
 inline constexpr size_t kFileHead = 24;
 
 /** CRC-32C (Castagnoli, RFC 3720 B.4). */

@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /* Rises whenever a struct or the meaning of an entry changes. */
-#define SLUICE_BACKEND_ABI 2u
+#define SLUICE_BACKEND_ABI 3u
 /* A backend library exports this function; it returns a table that lives as long as the library. */
 #define SLUICE_BACKEND_SYMBOL "sluice_backend_table"
 
@@ -27,6 +27,9 @@ enum {
   SLUICE_STOPPED = 3, /* `stop` was raised; the model is as it was after the last whole row */
   SLUICE_FAILED = 4   /* the device failed; the reason is in words */
 };
+
+/* The label of a row of which no label is known: a kind that trains itself decides what to learn of it. */
+enum { SLUICE_OWN_LABEL = -2 };
 
 /*
  * A batch in host memory: row i owns [indptr[i], indptr[i + 1]) of indices and values, and
@@ -66,26 +69,31 @@ typedef struct sluice_linear {
 } sluice_linear;
 
 /*
- * A text model (two classes): what a bucket holds for every member (see core/text.h), 32 bytes, so that a
- * random access costs one cache line however many members there are. Scoring reads the first half only.
+ * A text model (two classes): what a bucket holds for its members (see core/text.h), in two parts or three,
+ * each a table of its own and aligned to its size, so that none ever lies across two cache lines. Scoring
+ * reads the first alone, and that of the member over all cells where there is one.
  */
-enum { SLUICE_TEXT_ALL = 0, SLUICE_TEXT_VIEW = 1, SLUICE_TEXT_RATIOS = 2, SLUICE_TEXT_MEMBERS = 3 };
 enum { SLUICE_TEXT_VIEWS = 8 }; /* at most */
 
-typedef struct sluice_text_record {
-  float weights[SLUICE_TEXT_MEMBERS];
-  float ratio;                        /* log((spam + a) / (ham + a)) of the counts; 0: never counted */
-  float squares[SLUICE_TEXT_MEMBERS]; /* AdaGrad sums */
-  uint16_t spam, ham;                 /* in eighths of a row; both are halved where one would overflow */
-} sluice_text_record;
+typedef struct sluice_text_weights {
+  float view, ratios;
+  float ratio;        /* log((spam + a) / (ham + a)) of the counts; 0: never counted */
+  float view_squares; /* AdaGrad sum */
+} sluice_text_weights;
 
-typedef struct sluice_text_bias {
+typedef struct sluice_text_counts {
+  float ratios_squares; /* AdaGrad sum */
+  uint16_t spam, ham;   /* in eighths of a row; both are halved where one would overflow */
+} sluice_text_counts;
+
+/* A weight and its AdaGrad sum: a bias, or the weight of a bucket in the member over all cells. */
+typedef struct sluice_text_member {
   float weight, squares;
-} sluice_text_bias;
+} sluice_text_member;
 
 /* The little that is not of a bucket. */
 typedef struct sluice_text_state {
-  sluice_text_bias all, ratios, view[SLUICE_TEXT_VIEWS];
+  sluice_text_member all, ratios, view[SLUICE_TEXT_VIEWS]; /* biases */
   double slope, offset, slope_squares, offset_squares;
   double spam, ham; /* sums of row weights */
   double noise;     /* the share of labels believed to be wrong */
@@ -95,13 +103,14 @@ typedef struct sluice_text {
   uint32_t dims; /* a power of two, at least `views` */
   uint32_t views;
   uint32_t view_shift; /* (index modulo dims) >> view_shift is the view of a cell */
-  uint32_t all;        /* 1: with the member over all cells; else its weights stay 0 */
+  uint32_t all;        /* 1: with the member over all cells */
   uint32_t guard;      /* 1: errors are weighed by `noise` */
   float rate;
-  float smoothing;             /* a */
-  float calibration;           /* step size of slope and offset */
-  sluice_text_record* records; /* device memory, 64-byte aligned: dims */
-  sluice_text_state* state;    /* device memory: one */
+  float smoothing;   /* a */
+  float calibration; /* step size of slope and offset */
+  /* Device memory, 64-byte aligned: dims weights, then dims counts, then with `all` dims members. */
+  void* tables;
+  sluice_text_state* state; /* device memory: one */
 } sluice_text;
 
 typedef struct sluice_device_options {
@@ -131,8 +140,8 @@ typedef struct sluice_backend {
    * (optional, both or none; default: the backend has no linear model and the CPU runs it)
    * score: probabilities, count x classes, into host memory.
    * step: the schedule of `entries` entries, e >= 0 scores row e into `scores`, e < 0 learns row ~e with
-   * labels[~e] (-1 or weight 0: skip). A null schedule scores and learns row after row, or, where
-   * `scores` is null, only learns. `weights` may be null. `stop` is looked at between rows.
+   * labels[~e] (-1, SLUICE_OWN_LABEL or weight 0: skip). A null schedule scores and learns row after row,
+   * or, where `scores` is null, only learns. `weights` may be null. `stop` is looked at between rows.
    */
   int (*linear_score)(void* device, const sluice_linear* model, const sluice_rows* rows, float* scores,
                       const int32_t* stop);
@@ -140,7 +149,8 @@ typedef struct sluice_backend {
                      const float* weights, const int32_t* schedule, uint64_t entries, float* scores,
                      const int32_t* stop);
 
-  /* (optional, both or none; default: the CPU runs it) As above, for a text model: scores are count x 2. */
+  /* (optional, both or none; default: the CPU runs it) As above, for a text model: scores are count x 2, and
+   * a row with SLUICE_OWN_LABEL teaches the model what it says of it itself, where it is sure. */
   int (*text_score)(void* device, const sluice_text* model, const sluice_rows* rows, float* scores,
                     const int32_t* stop);
   int (*text_step)(void* device, sluice_text* model, const sluice_rows* rows, const int32_t* labels,

@@ -62,7 +62,7 @@ void check_sparse(Batch& batch, const Shape& shape) {
 void check_targets(const Batch& batch, const Shape& shape) {
   const uint32_t count = batch.rows.count;
   for (uint32_t i = 0; batch.labels && i < count; ++i)
-    if (batch.labels[i] < -1 || batch.labels[i] >= static_cast<int32_t>(shape.classes))
+    if (batch.labels[i] < SLUICE_OWN_LABEL || batch.labels[i] >= static_cast<int32_t>(shape.classes))
       refuse("label " + std::to_string(batch.labels[i]) + " at row " + std::to_string(i) +
              " is not a class of the model");
   for (uint32_t i = 0; batch.weights && i < count; ++i)

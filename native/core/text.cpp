@@ -44,14 +44,29 @@ sluice_text describe(const Shape& shape, const std::vector<double>& values) {
   return view;
 }
 
+/** What every bucket holds; the member over all cells has its own table behind. */
+constexpr size_t kRecord = sizeof(sluice_text_weights) + sizeof(sluice_text_counts);
+
+struct Tables {
+  sluice_text_weights* weights;
+  sluice_text_counts* counts;
+  sluice_text_member* members;  // null where there is none
+};
+
+bool is_used(const Tables& tables, size_t r) {
+  return any_bits(tables.weights + r, sizeof(sluice_text_weights) / sizeof(float)) ||
+         any_bits(tables.counts + r, sizeof(sluice_text_counts) / sizeof(float)) ||
+         (tables.members && any_bits(tables.members + r, sizeof(sluice_text_member) / sizeof(float)));
+}
+
 class Text final : public RecordModel {
  public:
   Text(std::shared_ptr<Device> device, const Shape& shape, const std::vector<double>& values, uint64_t seed)
       : RecordModel(std::move(device), shape, kRanges, values, seed),
         view_(describe(shape, values)),
-        records_(device_, record_bytes(shape.dims, sizeof(sluice_text_record))),
+        tables_(device_, record_bytes(shape.dims, kRecord + (view_.all ? sizeof(sluice_text_member) : 0))),
         state_(device_, sizeof(sluice_text_state)) {
-    view_.records = static_cast<sluice_text_record*>(records_.get());
+    view_.tables = tables_.get();
     view_.state = static_cast<sluice_text_state*>(state_.get());
     sluice_text_state fresh{};
     fresh.slope = 1;
@@ -60,7 +75,7 @@ class Text final : public RecordModel {
   }
 
   std::string_view kind() const override { return "text"; }
-  size_t bytes() const override { return records_.bytes() + state_.bytes(); }
+  size_t bytes() const override { return tables_.bytes() + state_.bytes(); }
 
   void score(Batch& batch, float* scores, const Stop& stop) const override {
     check_batch(batch, shape_);
@@ -77,42 +92,45 @@ class Text final : public RecordModel {
   }
 
  private:
-  /** What the file keeps of a record: without the member over all cells where there is none. */
-  size_t first_member() const { return view_.all ? SLUICE_TEXT_ALL : SLUICE_TEXT_VIEW; }
-  size_t member_bytes() const { return (SLUICE_TEXT_MEMBERS - first_member()) * sizeof(float); }
-  static constexpr size_t count_bytes() { return 2 * sizeof(uint16_t); }
+  Tables tables_at(void* memory) const {
+    auto* weights = static_cast<sluice_text_weights*>(memory);
+    auto* counts = reinterpret_cast<sluice_text_counts*>(weights + view_.dims);
+    return {weights, counts,
+            view_.all ? reinterpret_cast<sluice_text_member*>(counts + view_.dims) : nullptr};
+  }
 
   sluice_text view_;
-  DeviceMemory records_;
+  DeviceMemory tables_;
   DeviceMemory state_;
 };
 
-static_assert(SLUICE_TEXT_ALL == 0 &&
-              offsetof(sluice_text_record, spam) ==
-                  offsetof(sluice_text_record, squares) + sizeof(sluice_text_record::squares));
 constexpr size_t kDoubles = 7;
 
 /**
  * state: biases (weight, accumulator, f32) of all, ratios and each view · slope, offset and their
  * accumulators, weights of the spam and ham rows, noise, f64 · then the runs of used records, of each the
- * weights and the accumulators of its members, f32, and the counts of spam and ham, u16; their ratio follows.
+ * weights of view and ratios and their accumulators, f32, the counts of spam and ham, u16, and with `all`
+ * that member's weight and accumulator, f32. The ratio follows from the counts.
  */
 void Text::write(FileWriter& file) const {
   const HostCopy<sluice_text_state> state(*device_, state_);
-  file.append(&state.get()->all, (size_t{2} + view_.views) * sizeof(sluice_text_bias));
+  file.append(&state.get()->all, (size_t{2} + view_.views) * sizeof(sluice_text_member));
   file.append(&state.get()->slope, kDoubles * sizeof(double));
-  const HostCopy<sluice_text_record> records(*device_, records_);
+  const HostCopy<uint8_t> memory(*device_, tables_);
+  const Tables tables = tables_at(const_cast<uint8_t*>(memory.get()));
   write_runs(
-      file, view_.dims,
-      [&](size_t r) { return any_bits(records.get() + r, sizeof(sluice_text_record) / sizeof(float)); },
+      file, view_.dims, [&](size_t r) { return is_used(tables, r); },
       [&](size_t r) {
-        const sluice_text_record& record = records.get()[r];
-        file.append(record.weights + first_member(), member_bytes());
-        file.append(record.squares + first_member(), member_bytes() + count_bytes());
+        const sluice_text_weights& weights = tables.weights[r];
+        file.append(&weights.view, 2 * sizeof(float));
+        file.append(&weights.view_squares, sizeof(float));
+        file.append(tables.counts + r, sizeof(sluice_text_counts));
+        if (tables.members) file.append(tables.members + r, sizeof(sluice_text_member));
       });
 }
 
-static_assert(offsetof(sluice_text_state, view) == 2 * sizeof(sluice_text_bias));
+static_assert(offsetof(sluice_text_weights, ratios) == sizeof(float));
+static_assert(offsetof(sluice_text_state, view) == 2 * sizeof(sluice_text_member));
 static_assert(sizeof(sluice_text_state) == offsetof(sluice_text_state, slope) + kDoubles * sizeof(double));
 
 void check_member(float weight, float squares) {
@@ -123,7 +141,7 @@ void check_member(float weight, float squares) {
 void check_state(const sluice_text_state& state) {
   check_member(state.all.weight, state.all.squares);
   check_member(state.ratios.weight, state.ratios.squares);
-  for (const sluice_text_bias& bias : state.view) check_member(bias.weight, bias.squares);
+  for (const sluice_text_member& bias : state.view) check_member(bias.weight, bias.squares);
   if (!(state.slope >= kLeastSlope && state.slope <= kMostSlope)) corrupt("the slope is impossible");
   if (!std::isfinite(state.offset)) corrupt("the offset is not finite");
   if (!(state.noise >= kLeastNoise && state.noise <= kMostNoise)) corrupt("the noise is impossible");
@@ -133,22 +151,30 @@ void check_state(const sluice_text_state& state) {
 
 void Text::read(FileReader& file) {
   sluice_text_state state{};
-  file.take(&state.all, (size_t{2} + view_.views) * sizeof(sluice_text_bias));
+  file.take(&state.all, (size_t{2} + view_.views) * sizeof(sluice_text_member));
   file.take(&state.slope, kDoubles * sizeof(double));
   check_state(state);
   state_.upload(&state);
 
-  HostEdit<sluice_text_record> records(*device_, records_);
+  HostEdit<uint8_t> memory(*device_, tables_);
+  const Tables tables = tables_at(memory.get());
   read_runs(file, view_.dims, [&](size_t r) {
-    sluice_text_record& record = records.get()[r];
-    file.take(record.weights + first_member(), member_bytes());
-    file.take(record.squares + first_member(), member_bytes() + count_bytes());
-    for (size_t k = 0; k < SLUICE_TEXT_MEMBERS; ++k) check_member(record.weights[k], record.squares[k]);
-    record.ratio = text_ratio<float, int32_t>(record.spam, record.ham, view_.smoothing);
-    if (!any_bits(&record, sizeof record / sizeof(float))) corrupt("an empty record is written out");
+    sluice_text_weights& weights = tables.weights[r];
+    sluice_text_counts& counts = tables.counts[r];
+    file.take(&weights.view, 2 * sizeof(float));
+    file.take(&weights.view_squares, sizeof(float));
+    file.take(&counts, sizeof counts);
+    check_member(weights.view, weights.view_squares);
+    check_member(weights.ratios, counts.ratios_squares);
+    weights.ratio = text_ratio<float, int32_t>(counts.spam, counts.ham, view_.smoothing);
+    if (tables.members) {
+      file.take(tables.members + r, sizeof(sluice_text_member));
+      check_member(tables.members[r].weight, tables.members[r].squares);
+    }
+    if (!is_used(tables, r)) corrupt("an empty record is written out");
   });
   file.end();
-  records.finish();
+  memory.finish();
 }
 
 }  // namespace

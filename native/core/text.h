@@ -18,6 +18,10 @@
  * `guard`, the share of wrong labels is estimated as rows come, and where it is not small members learn more
  * slowly and by the likelihood under label flips (Bootkrajang and Kaban 2012).
  *
+ * A row whose label is not known, SLUICE_OWN_LABEL, is learned as what the model says of it where the model
+ * is sure (self-training: Yarowsky 1995): |blend| >= 8 after 300 rows; else it leaves no trace. Members and
+ * counts learn it, calibration and noise do not: it agrees with the model and would only flatter it.
+ *
  * Refuses other than two classes, dense columns, and fewer buckets than views.
  */
 #pragma once

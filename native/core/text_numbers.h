@@ -14,6 +14,11 @@ namespace sluice {
 constexpr double kLeastSlope = 0.1, kMostSlope = 10;
 /** Bounds of the share of labels that are believed to be wrong, and where it begins. */
 constexpr double kLeastNoise = 0.001, kMostNoise = 0.99, kFirstNoise = 0.01;
+/**
+ * From which blend on, either way, a row without a label teaches the model what the model says of it, and how
+ * many rows it must have learned before (by their weight). Lower bounds spread early mistakes.
+ */
+constexpr double kSureBlend = 8, kRowsToBeSure = 300;
 /** What a row of weight 1 adds to a count. */
 constexpr int32_t kCountUnit = 8;
 
@@ -34,15 +39,15 @@ SLUICE_HD static inline Float to_float(Int value) {
 }
 
 /**
- * Natural logarithm of positive normal floats, to about 2^-22: x = m 2^k with m in [sqrt(1/2), sqrt(2)), then
- * the series of log_exact to s^9.
+ * log(a / b) of positive normal floats within 2^60 of 1, to about 2^-21, with one division: a / b = m 2^k,
+ * where the difference of the bits, a logarithm to 0.09, gives k; then s = (m - 1) / (m + 1) = (a - b 2^k) /
+ * (a + b 2^k) and the series of log_exact to s^9.
  */
 template <typename Float, typename Int>
-SLUICE_HD static inline Float log_float(Float x) {
-  const Int bits = same_bits_as<Int>(x);
-  const Int k = (bits - 0x3f3504f3) >> 23;
-  const Float m = same_bits_as<Float>(bits - (k << 23));
-  const Float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
+SLUICE_HD static inline Float log_of_ratio(Float a, Float b) {
+  const Int k = (same_bits_as<Int>(a) - same_bits_as<Int>(b) + (1 << 22)) >> 23;
+  const Float scaled = b * same_bits_as<Float>((k + 127) << 23);
+  const Float s = (a - scaled) / (a + scaled), s2 = s * s;
   Float p = s2 * (1.0f / 9.0f) + 1.0f / 7.0f;
   p = p * s2 + 1.0f / 5.0f;
   p = p * s2 + 1.0f / 3.0f;
@@ -55,7 +60,7 @@ SLUICE_HD static inline Float text_ratio(Int spam, Int ham, float smoothing) {
   constexpr float kUnit = 1.0f / kCountUnit, kEven = 0x1p-60f;
   const Float more = to_float<Float>(spam) * kUnit + smoothing;
   const Float less = to_float<Float>(ham) * kUnit + smoothing;
-  const Float ratio = log_float<Float, Int>(more / less);
+  const Float ratio = log_of_ratio<Float, Int>(more, less);
   const Float kept = ratio == 0.0f ? Float{} + kEven : ratio;
   return (spam | ham) == 0 ? Float{} : kept;
 }

@@ -190,11 +190,11 @@ bool step(sluice_linear* model, const sluice_rows* rows, const int32_t* labels, 
           const int32_t* schedule, uint64_t entries, float* scores, const LinearScratch* scratch,
           const int32_t* stop) {
   // What scoring leaves in scratch.sums is what learning needs first.
-  return run_schedule(
+  return run_schedule<false>(
       rows, model->classes, labels, weights, schedule, entries, scores != nullptr, stop,
       [&](uint32_t row) { score_row(model, rows, row, scores, scratch); },
-      [&](uint32_t row, uint32_t label, float weight, bool summed) {
-        learn_row(model, rows, row, label, weight, summed, scratch);
+      [&](uint32_t row, int32_t label, float weight, bool summed) {
+        learn_row(model, rows, row, static_cast<uint32_t>(label), weight, summed, scratch);
       });
 }
 

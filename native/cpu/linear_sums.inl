@@ -18,51 +18,11 @@ struct Rates {
 
 // ---------------------------------------------------------------- one output
 
-#ifdef __AVX2__
-
-/** Eight (weight, accumulator) pairs as two registers; pairs are 8 bytes, so eight loads beat a gather. */
-struct Pairs {
-  __m256 low, high;
-};
-
-inline __m128 two(const float* a, const float* b) {
-  const __m128 low = _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(a)));
-  return _mm_loadh_pi(low, reinterpret_cast<const __m64*>(b));
-}
-
-inline Pairs load_pairs(const float* const* at) {
-  return {_mm256_set_m128(two(at[4], at[5]), two(at[0], at[1])),
-          _mm256_set_m128(two(at[6], at[7]), two(at[2], at[3]))};
-}
-
-inline f8 weights_of(const Pairs& pairs) {
-  return (f8)_mm256_shuffle_ps(pairs.low, pairs.high, _MM_SHUFFLE(2, 0, 2, 0));
-}
-
-inline f8 accumulators_of(const Pairs& pairs) {
-  return (f8)_mm256_shuffle_ps(pairs.low, pairs.high, _MM_SHUFFLE(3, 1, 3, 1));
-}
-
-inline void store_pairs(float* const* at, f8 w, f8 sum) {
-  const __m256 low = _mm256_unpacklo_ps((__m256)w, (__m256)sum);
-  const __m256 high = _mm256_unpackhi_ps((__m256)w, (__m256)sum);
-  const auto put = [](float* a, float* b, __m128 pair) {
-    _mm_storel_pi(reinterpret_cast<__m64*>(a), pair);
-    _mm_storeh_pi(reinterpret_cast<__m64*>(b), pair);
-  };
-  put(at[0], at[1], _mm256_castps256_ps128(low));
-  put(at[2], at[3], _mm256_castps256_ps128(high));
-  put(at[4], at[5], _mm256_extractf128_ps(low, 1));
-  put(at[6], at[7], _mm256_extractf128_ps(high, 1));
-}
-
-#endif
-
 inline f8 weights8(const Span& span, uint64_t p) {
 #ifdef __AVX2__
   const float* at[8];
   for (int j = 0; j < 8; ++j) at[j] = span.records + 2 * record_at(span, p + j);
-  return weights_of(load_pairs(at));
+  return firsts_of(load_pairs(at));
 #else
   f8 w;
   for (int j = 0; j < 8; ++j) w[j] = span.records[2 * record_at(span, p + j)];
@@ -105,11 +65,11 @@ void update_one(float* records, const Span& span, float error, const Rates& r) {
     float* at[8];
     for (int j = 0; j < 8; ++j) at[j] = records + 2 * record_at(span, p + j);
     const Pairs pairs = load_pairs(at);
-    const f8 w = weights_of(pairs);
+    const f8 w = firsts_of(pairs);
     f8 g = error * load8(span.values + p) + r.l2 * w;
     g = g < most ? g : most;
     g = g > -most ? g : -most;
-    const f8 sum = accumulators_of(pairs) + g * g;
+    const f8 sum = seconds_of(pairs) + g * g;
     store_pairs(at, w - r.rate * g / ((f8)_mm256_sqrt_ps((__m256)sum) + r.eps), sum);
   }
 #endif

@@ -1,118 +1,41 @@
 /*
- * The cells of a row in the text model: sums over, and updates of, the records they touch; the inner loops of
- * text_kernels.inl, which includes this file and says what order they promise. As wide as the instruction
- * set: records are turned into columns (a vector per field), computed on, and turned back.
+ * The cells of a row in the text model: sums over, and updates of, what the tables hold of them; the inner
+ * loops of text_kernels.inl, which includes this file and says what order they promise. As wide as the
+ * instruction set: what buckets hold is turned into columns (text_columns.inl), computed on, and turned back.
  */
 #include <cstddef>
 #include <cstdint>
 
 #include "core/text_numbers.h"
-#include "cpu/vectors.inl"
+#include "cpu/text_columns.inl"
 
 namespace sluice::cpu {
 namespace {
 
-#ifdef __AVX2__
-typedef f8 wide;
-typedef int32_t iwide __attribute__((vector_size(32)));
-#else
-typedef f4 wide;
-typedef int32_t iwide __attribute__((vector_size(16)));
-#endif
+/** Floats of a bucket in the table of weights, and in those of counts and of the member over all cells. */
+constexpr size_t kFour = 4, kTwo = 2;
+static_assert(sizeof(sluice_text_weights) == kFour * sizeof(float) &&
+              sizeof(sluice_text_counts) == kTwo * sizeof(float) &&
+              sizeof(sluice_text_member) == kTwo * sizeof(float));
 
-static_assert(sizeof(sluice_text_record) == 32);
-constexpr size_t kFloats = sizeof(sluice_text_record) / sizeof(float);
-constexpr uint32_t kWide = sizeof(wide) / sizeof(float), kParts = 8 / kWide;
+/** The tables as the inner loops take them. `members` is touched only with the member over all cells. */
+struct Tables {
+  float *weights, *counts, *members;
+};
+
+inline Tables tables_of(const sluice_text* model) {
+  auto* weights = static_cast<float*>(model->tables);
+  float* counts = weights + kFour * model->dims;
+  return {weights, counts, counts + kTwo * model->dims};
+}
+
 /** Added to the root of the summed squares: the first step of a weight is its rate, whatever the gradient. */
 constexpr float kEps = 1e-6f;
 constexpr int32_t kMaxCount = 65535;
+/** How many positions ahead counts are fetched: learning finds the weights in the cache, but not these. */
+constexpr uint64_t kCountsAhead = 128;
 
-#define SLUICE_INLINE inline __attribute__((always_inline))
-
-// ---------------------------------------------------------------- columns
-
-/** One half of kWide records: weights and ratio, or squares and counts. */
-struct Columns {
-  wide all, view, ratios, fourth;
-};
-
-#ifdef __AVX2__
-
-/** Rows to columns and back; its own inverse, within each 128 bits. */
-SLUICE_INLINE void transpose(__m256& r0, __m256& r1, __m256& r2, __m256& r3) {
-  const __m256 low01 = _mm256_unpacklo_ps(r0, r1), high01 = _mm256_unpackhi_ps(r0, r1);
-  const __m256 low23 = _mm256_unpacklo_ps(r2, r3), high23 = _mm256_unpackhi_ps(r2, r3);
-  r0 = _mm256_shuffle_ps(low01, low23, _MM_SHUFFLE(1, 0, 1, 0));
-  r1 = _mm256_shuffle_ps(low01, low23, _MM_SHUFFLE(3, 2, 3, 2));
-  r2 = _mm256_shuffle_ps(high01, high23, _MM_SHUFFLE(1, 0, 1, 0));
-  r3 = _mm256_shuffle_ps(high01, high23, _MM_SHUFFLE(3, 2, 3, 2));
-}
-
-template <typename Pointer>
-SLUICE_INLINE Columns load_columns(const Pointer* at) {
-  const auto pair = [&](int j) { return _mm256_set_m128(_mm_loadu_ps(at[j + 4]), _mm_loadu_ps(at[j])); };
-  __m256 r0 = pair(0), r1 = pair(1), r2 = pair(2), r3 = pair(3);
-  transpose(r0, r1, r2, r3);
-  return {(f8)r0, (f8)r1, (f8)r2, (f8)r3};
-}
-
-SLUICE_INLINE void store_columns(float* const* at, const Columns& columns) {
-  __m256 r0 = (__m256)columns.all, r1 = (__m256)columns.view, r2 = (__m256)columns.ratios,
-         r3 = (__m256)columns.fourth;
-  transpose(r0, r1, r2, r3);
-  const auto put = [&](int j, __m256 pair) {
-    _mm_storeu_ps(at[j], _mm256_castps256_ps128(pair));
-    _mm_storeu_ps(at[j + 4], _mm256_extractf128_ps(pair, 1));
-  };
-  put(0, r0), put(1, r1), put(2, r2), put(3, r3);
-}
-
-SLUICE_INLINE wide root(wide v) {
-  return (f8)_mm256_sqrt_ps((__m256)v);
-}
-
-#else
-
-#ifdef __clang__
-#define SLUICE_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SLUICE_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, iwide{__VA_ARGS__})
-#endif
-
-/** Rows to columns and back; its own inverse. */
-SLUICE_INLINE Columns transpose(f4 r0, f4 r1, f4 r2, f4 r3) {
-  const f4 low01 = SLUICE_SHUFFLE(r0, r1, 0, 4, 1, 5), high01 = SLUICE_SHUFFLE(r0, r1, 2, 6, 3, 7);
-  const f4 low23 = SLUICE_SHUFFLE(r2, r3, 0, 4, 1, 5), high23 = SLUICE_SHUFFLE(r2, r3, 2, 6, 3, 7);
-  return {SLUICE_SHUFFLE(low01, low23, 0, 1, 4, 5), SLUICE_SHUFFLE(low01, low23, 2, 3, 6, 7),
-          SLUICE_SHUFFLE(high01, high23, 0, 1, 4, 5), SLUICE_SHUFFLE(high01, high23, 2, 3, 6, 7)};
-}
-#undef SLUICE_SHUFFLE
-
-template <typename Pointer>
-SLUICE_INLINE Columns load_columns(const Pointer* at) {
-  return transpose(load4(at[0]), load4(at[1]), load4(at[2]), load4(at[3]));
-}
-
-SLUICE_INLINE void store_columns(float* const* at, const Columns& columns) {
-  const Columns rows = transpose(columns.all, columns.view, columns.ratios, columns.fourth);
-  store4(at[0], rows.all), store4(at[1], rows.view), store4(at[2], rows.ratios), store4(at[3], rows.fourth);
-}
-
-SLUICE_INLINE wide root(wide v) {
-  return sqrt4(v);
-}
-
-#endif
-
-inline float root(float v) {
-  return __builtin_sqrtf(v);
-}
-
-SLUICE_INLINE wide load_wide(const float* from) {
-  wide v;
-  __builtin_memcpy(&v, from, sizeof v);
-  return v;
-}
+// ---------------------------------------------------------------- views
 
 /** Whether `count` cells, a multiple of kWide, are all of one view. */
 template <uint32_t count>
@@ -175,6 +98,7 @@ struct Lanes {
 template <bool All>
 Sums sum_row(const sluice_text* model, const Span& span, float base) {
   const uint32_t shift = model->view_shift;
+  const float* members = tables_of(model).members;
   Lanes all{}, ratios{}, view[SLUICE_TEXT_VIEWS] = {};
   uint32_t present = 0;
   const auto block = [&](uint64_t p) __attribute__((always_inline)) {
@@ -182,12 +106,15 @@ Sums sum_row(const sluice_text* model, const Span& span, float base) {
     for (uint32_t part = 0; part < kParts; ++part) {
       const uint64_t q = p + part * kWide;
       const float* at[kWide];
-      for (uint32_t j = 0; j < kWide; ++j) at[j] = span.records + kFloats * record_at(span, q + j);
-      const Columns w = load_columns(at);
+      for (uint32_t j = 0; j < kWide; ++j) at[j] = span.records + kFour * record_at(span, q + j);
+      const Columns cells = load_columns(at);
       const wide x = load_wide(span.values + q);
-      if constexpr (All) all.part[part] += w.all * x;
-      ratios.part[part] += w.ratios * (size_of(x) * seen_ratio(w.fourth, base));
-      products.part[part] = w.view * x;
+      ratios.part[part] += cells.second * (size_of(x) * seen_ratio(cells.third, base));
+      products.part[part] = cells.first * x;
+      if constexpr (All) {
+        for (uint32_t j = 0; j < kWide; ++j) at[j] = members + kTwo * record_at(span, q + j);
+        all.part[part] += load_two(at).first * x;
+      }
     }
     if (one_view<8>(span, p, shift)) {
       const uint32_t v = view_of(span, p, shift);
@@ -206,17 +133,20 @@ Sums sum_row(const sluice_text* model, const Span& span, float base) {
   uint64_t p = 0;
   const uint64_t fetched = fetching(span);
   for (; p + 8 <= fetched; p += 8) {
-    for (int j = 0; j < 8; ++j) prefetch(span, p + j, kFloats);
+    for (int j = 0; j < 8; ++j) {
+      prefetch(span, p + j, kFour);
+      if constexpr (All) __builtin_prefetch(members + kTwo * record_at(span, p + kAhead + j), 1, 3);
+    }
     block(p);
   }
   for (; p + 8 <= span.size; p += 8) block(p);
   for (uint32_t j = 0; p < span.size; ++p, ++j) {
     const size_t r = record_at(span, p);
-    const float* record = span.records + kFloats * r;
+    const float* record = span.records + kFour * r;
     const float x = span.values[p];
-    if constexpr (All) all.add(j, record[0] * x);
-    ratios.add(j, record[2] * (size_of(x) * seen_ratio(record[3], base)));
-    view[r >> shift].add(j, record[1] * x);
+    if constexpr (All) all.add(j, members[kTwo * r] * x);
+    ratios.add(j, record[1] * (size_of(x) * seen_ratio(record[2], base)));
+    view[r >> shift].add(j, record[0] * x);
     present |= 1u << (r >> shift);
   }
   Sums sums{all.combined(), ratios.combined(), {}, present};
@@ -255,69 +185,90 @@ SLUICE_INLINE Float update_counts(Int& counts, const Lesson& lesson) {
   return text_ratio<Float, Int>(spam, ham, lesson.smoothing);
 }
 
+/** The numbers of a cell, or a vector of each. */
+template <typename Float>
+struct Cell {
+  Float view, ratios, ratio, view_squares;
+  Float ratios_squares, counts;
+  Float all, all_squares;
+};
+
 /** All members of cells, then their counts. */
 template <bool All, typename Float, typename Int>
-SLUICE_INLINE void update_cells(Float (&weights)[4], Float (&squares)[4], Float x, Float view_error,
-                                const Lesson& lesson) {
+SLUICE_INLINE void update_cells(Cell<Float>& cell, Float x, Float view_error, const Lesson& lesson) {
   const Float most = Float{} + kMaxGradient;
   Float size = size_of(x);
   size = size < most ? size : most;
-  const Float value = size * seen_ratio(weights[3], lesson.base);
-  if constexpr (All) update_member(weights[0], squares[0], Float{} + lesson.all, x, lesson.rate);
-  update_member(weights[1], squares[1], view_error, x, lesson.rate);
-  update_member(weights[2], squares[2], Float{} + lesson.ratios, value, lesson.rate);
-  Int counts = same_bits_as<Int>(squares[3]);
-  weights[3] = update_counts<Float, Int>(counts, lesson);
-  squares[3] = same_bits_as<Float>(counts);
+  const Float value = size * seen_ratio(cell.ratio, lesson.base);
+  if constexpr (All) update_member(cell.all, cell.all_squares, Float{} + lesson.all, x, lesson.rate);
+  update_member(cell.view, cell.view_squares, view_error, x, lesson.rate);
+  update_member(cell.ratios, cell.ratios_squares, Float{} + lesson.ratios, value, lesson.rate);
+  Int counts = same_bits_as<Int>(cell.counts);
+  cell.ratio = update_counts<Float, Int>(counts, lesson);
+  cell.counts = same_bits_as<Float>(counts);
 }
 
 template <bool All>
-inline void update_cell(float* record, float x, float view_error, const Lesson& lesson) {
-  float weights[4], squares[4];
-  __builtin_memcpy(weights, record, sizeof weights);
-  __builtin_memcpy(squares, record + 4, sizeof squares);
-  update_cells<All, float, int32_t>(weights, squares, x, view_error, lesson);
-  __builtin_memcpy(record, weights, sizeof weights);
-  __builtin_memcpy(record + 4, squares, sizeof squares);
+inline void update_cell(const Tables& tables, size_t r, float x, float view_error, const Lesson& lesson) {
+  float *four = tables.weights + kFour * r, *two = tables.counts + kTwo * r;
+  Cell<float> cell{four[0], four[1], four[2], four[3], two[0], two[1], 0, 0};
+  if constexpr (All) cell.all = tables.members[kTwo * r], cell.all_squares = tables.members[kTwo * r + 1];
+  update_cells<All, float, int32_t>(cell, x, view_error, lesson);
+  four[0] = cell.view, four[1] = cell.ratios, four[2] = cell.ratio, four[3] = cell.view_squares;
+  two[0] = cell.ratios_squares, two[1] = cell.counts;
+  if constexpr (All) tables.members[kTwo * r] = cell.all, tables.members[kTwo * r + 1] = cell.all_squares;
 }
 
-/** Whether two of kWide indices are equal: then they must be learned one after the other. */
-SLUICE_INLINE bool repeat_among(const uint32_t* indices, uint32_t mask) {
-#ifdef __AVX2__
-  return repeats(indices, mask);
-#else
-  const uint32_t a = indices[0] & mask, b = indices[1] & mask, c = indices[2] & mask, d = indices[3] & mask;
-  return (a == b) | (a == c) | (a == d) | (b == c) | (b == d) | (c == d);
-#endif
+/** kWide cells of different buckets. */
+template <bool All>
+SLUICE_INLINE void update_wide(const Tables& tables, const size_t (&r)[kWide], wide x, wide view_error,
+                               const Lesson& lesson) {
+  float *weights[kWide], *counts[kWide], *members[kWide];
+  for (uint32_t j = 0; j < kWide; ++j) {
+    weights[j] = tables.weights + kFour * r[j];
+    counts[j] = tables.counts + kTwo * r[j];
+    if constexpr (All) members[j] = tables.members + kTwo * r[j];
+  }
+  const Columns four = load_columns(weights);
+  const TwoColumns two = load_two(counts);
+  Cell<wide> cell{four.first, four.second, four.third, four.fourth, two.first, two.second, {}, {}};
+  if constexpr (All) {
+    const TwoColumns all = load_two(members);
+    cell.all = all.first, cell.all_squares = all.second;
+  }
+  update_cells<All, wide, iwide>(cell, x, view_error, lesson);
+  store_columns(weights, {cell.view, cell.ratios, cell.ratio, cell.view_squares});
+  store_two(counts, {cell.ratios_squares, cell.counts});
+  if constexpr (All) store_two(members, {cell.all, cell.all_squares});
 }
 
 template <bool All>
-void update_row(float* records, const Span& span, const Lesson& lesson) {
+void update_row(const Tables& tables, const Span& span, const Lesson& lesson) {
+  const auto fetch = [&](uint64_t from) {
+    for (uint32_t j = 0; j < kWide; ++j)
+      __builtin_prefetch(tables.counts + kTwo * record_at(span, from + j), 1, 3);
+  };
   uint64_t p = 0;
+  for (; p < kCountsAhead && p + kWide <= span.size; p += kWide) fetch(p);
+  p = 0;
   for (; p + kWide <= span.size; p += kWide) {
     const auto error_at = [&](uint64_t q) { return lesson.view[view_of(span, q, lesson.view_shift)]; };
-    float *first[kWide], *second[kWide];
-    for (uint32_t j = 0; j < kWide; ++j) {
-      first[j] = records + kFloats * record_at(span, p + j);
-      second[j] = first[j] + 4;
-    }
+    size_t r[kWide];
+    for (uint32_t j = 0; j < kWide; ++j) r[j] = record_at(span, p + j);
+    if (p + kCountsAhead + kWide <= span.size) fetch(p + kCountsAhead);
     if (repeat_among(span.indices + p, span.mask)) {
       for (uint32_t j = 0; j < kWide; ++j)
-        update_cell<All>(first[j], span.values[p + j], error_at(p + j), lesson);
+        update_cell<All>(tables, r[j], span.values[p + j], error_at(p + j), lesson);
       continue;
     }
     wide error = wide{} + error_at(p);
     if (!one_view<kWide>(span, p, lesson.view_shift))
       for (uint32_t j = 0; j < kWide; ++j) error[j] = error_at(p + j);
-    const Columns w = load_columns(first), s = load_columns(second);
-    wide weights[4] = {w.all, w.view, w.ratios, w.fourth}, squares[4] = {s.all, s.view, s.ratios, s.fourth};
-    update_cells<All, wide, iwide>(weights, squares, load_wide(span.values + p), error, lesson);
-    store_columns(first, {weights[0], weights[1], weights[2], weights[3]});
-    store_columns(second, {squares[0], squares[1], squares[2], squares[3]});
+    update_wide<All>(tables, r, load_wide(span.values + p), error, lesson);
   }
   for (; p < span.size; ++p) {
     const size_t r = record_at(span, p);
-    update_cell<All>(records + kFloats * r, span.values[p], lesson.view[r >> lesson.view_shift], lesson);
+    update_cell<All>(tables, r, span.values[p], lesson.view[r >> lesson.view_shift], lesson);
   }
 }
 

@@ -20,13 +20,8 @@ namespace {
 /** The logit beyond which a gradient of the calibration grows no more. */
 constexpr double kMaxBlend = 50;
 
-/** Records as the inner loops take them: weights, ratio, squares, counts. */
-inline float* floats_of(const sluice_text* model) {
-  return reinterpret_cast<float*>(model->records);
-}
-
 inline Span sparse_span(const sluice_text* model, const sluice_rows* rows, uint32_t row) {
-  return sparse_span(floats_of(model), model->dims, rows, row);
+  return sparse_span(tables_of(model).weights, model->dims, rows, row);
 }
 
 /** log((spam + 2 a) / (ham + 2 a)) over rows: what a ratio of counts is compared with. */
@@ -69,10 +64,12 @@ double calibrated(const sluice_text_state& state, double blend) {
   return sigmoid(state.slope * blend + state.offset);
 }
 
+/** Both probabilities keep their relative precision: their odds rank rows where one of them rounds to 1. */
 void write_scores(const sluice_text* model, const Sums& sums, float* scores) {
-  const double p = calibrated(*model->state, logits_of(model, sums).blend);
-  scores[0] = static_cast<float>(1.0 - p);
-  scores[1] = static_cast<float>(p);
+  const sluice_text_state& state = *model->state;
+  const double logit = state.slope * logits_of(model, sums).blend + state.offset;
+  scores[0] = static_cast<float>(sigmoid(-logit));
+  scores[1] = static_cast<float>(sigmoid(logit));
 }
 
 // ---------------------------------------------------------------- learning
@@ -96,16 +93,21 @@ constexpr double kNoiseStep = 0.005;
 
 /**
  * Follows the share of wrong labels by the posterior that this one is wrong, given `p` of the uncalibrated
- * blend (a calibration follows wrong labels itself, and then none would surprise). Labels that are mostly
- * held to be wrong come from people who only correct errors, which is no noise.
+ * blend (a calibration follows wrong labels itself, and then none would surprise).
  */
-Truth judge(const sluice_text* model, double p, double y, double weight) {
-  sluice_text_state& state = *model->state;
+void follow_noise(sluice_text_state& state, double p, double y, double weight) {
   const double e = state.noise, likely = y == 1 ? p : 1 - p;
   const double wrong = (1 - likely) * e / ((1 - likely) * e + likely * (1 - e));
-  double noise = e + (wrong - e) * kNoiseStep * (weight < 1 ? weight : 1);
-  noise = noise < kMostNoise ? noise : kMostNoise;
-  state.noise = noise = noise > kLeastNoise ? noise : kLeastNoise;
+  const double noise = e + (wrong - e) * kNoiseStep * (weight < 1 ? weight : 1);
+  const double most = noise < kMostNoise ? noise : kMostNoise;
+  state.noise = most > kLeastNoise ? most : kLeastNoise;
+}
+
+/**
+ * Labels that are mostly held to be wrong come from people who only correct errors, which is no noise.
+ */
+Truth judge(const sluice_text* model, double y, double weight) {
+  const double noise = model->state->noise;
   const double assumed = noise * kUnseenNoise;
   Truth truth{y, weight, assumed < kCutNoise ? assumed : kCutNoise, 0, model->rate};
   if (!model->guard || noise <= kSomeNoise || noise >= kOnlyErrors) return truth;
@@ -129,7 +131,7 @@ float error_of(double logit, const Truth& truth) {
   return error > kNoError || error < -kNoError ? static_cast<float>(truth.weight * error) : 0.0f;
 }
 
-void update_bias(sluice_text_bias& bias, float error, float rate) {
+void update_bias(sluice_text_member& bias, float error, float rate) {
   update_member(bias.weight, bias.squares, error, 1.0f, rate);
 }
 
@@ -154,12 +156,22 @@ int32_t count_of(float weight) {
   return units < 32767.0 ? static_cast<int32_t>(units) : 32767;
 }
 
-void learn_row(sluice_text* model, const Span& span, uint32_t label, float weight, const Sums& sums,
+/** Whether what the model says of a row without a label is to be learned. */
+bool is_sure(const sluice_text_state& state, double blend) {
+  return (blend >= kSureBlend || blend <= -kSureBlend) && state.spam + state.ham >= kRowsToBeSure;
+}
+
+void learn_row(sluice_text* model, const Span& span, int32_t given, float weight, const Sums& sums,
                float base) {
   sluice_text_state& state = *model->state;
   const Logits z = logits_of(model, sums);
-  const Truth truth = judge(model, sigmoid(z.blend), label == 1 ? 1 : 0, static_cast<double>(weight));
-  calibrate(model, z.blend, truth);
+  const bool own = given == SLUICE_OWN_LABEL;
+  if (own && !is_sure(state, z.blend)) return;
+  const int32_t label = own ? z.blend > 0 : given;
+  const double y = label == 1 ? 1 : 0, w = static_cast<double>(weight);
+  if (!own) follow_noise(state, sigmoid(z.blend), y, w);
+  const Truth truth = judge(model, y, w);
+  if (!own) calibrate(model, z.blend, truth);
   const int32_t units = count_of(weight);
   Lesson lesson{.all = error_of(z.all, truth),
                 .ratios = error_of(z.ratios, truth),
@@ -178,9 +190,9 @@ void learn_row(sluice_text* model, const Span& span, uint32_t label, float weigh
   if (model->all) update_bias(state.all, lesson.all, truth.rate);
   update_bias(state.ratios, lesson.ratios, truth.rate);
   if (model->all)
-    update_row<true>(floats_of(model), span, lesson);
+    update_row<true>(tables_of(model), span, lesson);
   else
-    update_row<false>(floats_of(model), span, lesson);
+    update_row<false>(tables_of(model), span, lesson);
   (label == 1 ? state.spam : state.ham) += truth.weight;
 }
 
@@ -200,13 +212,13 @@ bool step(sluice_text* model, const sluice_rows* rows, const int32_t* labels, co
           const int32_t* schedule, uint64_t entries, float* scores, const int32_t* stop) {
   float base = base_ratio(model);
   Sums sums{};
-  return run_schedule(
+  return run_schedule<true>(
       rows, 2, labels, weights, schedule, entries, scores != nullptr, stop,
       [&](uint32_t row) {
         sums = sum_row(model, sparse_span(model, rows, row), base);
         write_scores(model, sums, scores + size_t{2} * row);
       },
-      [&](uint32_t row, uint32_t label, float weight, bool fresh) {
+      [&](uint32_t row, int32_t label, float weight, bool fresh) {
         const Span span = sparse_span(model, rows, row);
         if (!fresh) sums = sum_row(model, span, base);
         learn_row(model, span, label, weight, sums, base);

@@ -83,6 +83,43 @@ inline bool repeats(const uint32_t* indices, uint32_t mask) {
   return !_mm256_testz_si256(equal, equal);
 }
 
+/** Eight pairs of floats, such as a weight and its accumulator, as two registers; pairs are 8 bytes, so eight
+ * loads beat a gather. */
+struct Pairs {
+  __m256 low, high;
+};
+
+inline __m128 two(const float* a, const float* b) {
+  const __m128 low = _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(a)));
+  return _mm_loadh_pi(low, reinterpret_cast<const __m64*>(b));
+}
+
+inline Pairs load_pairs(const float* const* at) {
+  return {_mm256_set_m128(two(at[4], at[5]), two(at[0], at[1])),
+          _mm256_set_m128(two(at[6], at[7]), two(at[2], at[3]))};
+}
+
+inline f8 firsts_of(const Pairs& pairs) {
+  return (f8)_mm256_shuffle_ps(pairs.low, pairs.high, _MM_SHUFFLE(2, 0, 2, 0));
+}
+
+inline f8 seconds_of(const Pairs& pairs) {
+  return (f8)_mm256_shuffle_ps(pairs.low, pairs.high, _MM_SHUFFLE(3, 1, 3, 1));
+}
+
+inline void store_pairs(float* const* at, f8 first, f8 second) {
+  const __m256 low = _mm256_unpacklo_ps((__m256)first, (__m256)second);
+  const __m256 high = _mm256_unpackhi_ps((__m256)first, (__m256)second);
+  const auto put = [](float* a, float* b, __m128 pair) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(a), pair);
+    _mm_storeh_pi(reinterpret_cast<__m64*>(b), pair);
+  };
+  put(at[0], at[1], _mm256_castps256_ps128(low));
+  put(at[2], at[3], _mm256_castps256_ps128(high));
+  put(at[4], at[5], _mm256_extractf128_ps(low, 1));
+  put(at[6], at[7], _mm256_extractf128_ps(high, 1));
+}
+
 #endif
 
 // ---------------------------------------------------------------- rows
@@ -121,9 +158,10 @@ inline void prefetch(const Span& span, uint64_t p, size_t floats) {
 
 /**
  * Runs a schedule as ops.h says. `score(row)` writes the scores of a row; `learn(row, label, weight, fresh)`
- * learns it, `fresh` where the row was scored right before and nothing was learned since. False when stopped.
+ * learns it, `fresh` where the row was scored right before and nothing was learned since. Rows with
+ * SLUICE_OWN_LABEL are learned where `Own`, else skipped. False when stopped.
  */
-template <typename Score, typename Learn>
+template <bool Own, typename Score, typename Learn>
 bool run_schedule(const sluice_rows* rows, uint32_t classes, const int32_t* labels, const float* weights,
                   const int32_t* schedule, uint64_t entries, bool scores, const int32_t* stop,
                   const Score& score, const Learn& learn) {
@@ -143,8 +181,9 @@ bool run_schedule(const sluice_rows* rows, uint32_t classes, const int32_t* labe
     }
     const int32_t label = labels[row];
     const float weight = weights ? weights[row] : 1.0f;
-    if (label < 0 || static_cast<uint32_t>(label) >= classes || !(weight > 0)) continue;
-    learn(row, static_cast<uint32_t>(label), weight, scored == row);
+    const bool known = label >= 0 && static_cast<uint32_t>(label) < classes;
+    if (!(known || (Own && label == SLUICE_OWN_LABEL)) || !(weight > 0)) continue;
+    learn(row, label, weight, scored == row);
     scored = kNone;
   }
   return true;

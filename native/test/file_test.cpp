@@ -186,9 +186,9 @@ TEST(File, ImpossibleNumbersOfATextModelAreRefused) {
   };
   EXPECT_EQ(altered(record, 0.25f), "none");
   EXPECT_EQ(altered(biases, 0.25f), "none");
-  for (const size_t weight : {biases, biases + 40, record, record + 8})
+  for (const size_t weight : {biases, biases + 40, record, record + 4, record + 20})
     EXPECT_EQ(altered(weight, NAN), "MODEL_CORRUPT");
-  for (const size_t squares : {biases + 4, biases + 44, record + 12, record + 20})
+  for (const size_t squares : {biases + 4, biases + 44, record + 8, record + 12, record + 24})
     EXPECT_EQ(altered(squares, -1.0f), "MODEL_CORRUPT");
   for (const double slope : {0.0, 11.0, double{NAN}}) EXPECT_EQ(altered(doubles, slope), "MODEL_CORRUPT");
   for (int at = 1; at < 7; ++at) EXPECT_EQ(altered(doubles + 8 * at, HUGE_VAL), "MODEL_CORRUPT") << at;
@@ -197,9 +197,11 @@ TEST(File, ImpossibleNumbersOfATextModelAreRefused) {
 }
 
 TEST(File, AnotherVersionIsCalledThat) {
-  auto bytes = trained_file({64, 0, 2});
-  bytes[8] = 2;
-  EXPECT_EQ(load_code(bytes), "MODEL_VERSION");
+  for (const uint8_t version : {1, 3}) {
+    auto bytes = trained_file({64, 0, 2});
+    bytes[8] = version;
+    EXPECT_EQ(load_code(bytes), "MODEL_VERSION");
+  }
 }
 
 TEST(File, VarintsHaveOneEncoding) {

@@ -29,7 +29,7 @@ const Damage kDamages[] = {
     {"another number of dense columns", [](OwnedBatch& b) { b.dense_dims = 2; }},
     {"too few labels", [](OwnedBatch& b) { b.labels.pop_back(); }},
     {"a label beyond the classes", [](OwnedBatch& b) { b.labels[0] = 4; }},
-    {"a label below -1", [](OwnedBatch& b) { b.labels.back() = -2; }},
+    {"a label below -2", [](OwnedBatch& b) { b.labels.back() = -3; }},
     {"too few weights", [](OwnedBatch& b) { b.weighted = true, b.weights.pop_back(); }},
     {"a negative weight", [](OwnedBatch& b) { b.weighted = true, b.weights[2] = -1; }},
     {"a NaN weight", [](OwnedBatch& b) { b.weighted = true, b.weights[2] = NAN; }},

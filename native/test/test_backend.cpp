@@ -59,7 +59,7 @@ int linear_step(void* device, sluice_linear* model, const sluice_rows* rows, con
 
 sluice_text unveiled(const sluice_text* model) {
   sluice_text view = *model;
-  view.records = veil(view.records);
+  view.tables = veil(static_cast<float*>(view.tables));
   view.state = veil(view.state);
   return view;
 }

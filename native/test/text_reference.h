@@ -22,28 +22,21 @@ class TextReference {
   }
 
   std::vector<float> score(const OwnedBatch& b, uint32_t row) const {
-    const double p = sigmoid(slope_ * blend(b, row, logits(b, row)) + offset_);
-    return {static_cast<float>(1.0 - p), static_cast<float>(p)};
+    const double logit = slope_ * blend(b, row, logits(b, row)) + offset_;
+    return {static_cast<float>(sigmoid(-logit)), static_cast<float>(sigmoid(logit))};
   }
 
   void learn(const OwnedBatch& b, uint32_t row) { learn(b, row, b.labels[row]); }
 
   void learn(const OwnedBatch& b, uint32_t row, int32_t label) {
-    const double weight = b.weighted ? b.weights[row] : 1.0f, y = label;
-    if (label < 0 || weight == 0) return;
+    const double weight = b.weighted ? b.weights[row] : 1.0f;
+    if (label == -1 || weight == 0) return;
     const Logits z = logits(b, row);
-    const double mean = blend(b, row, z), base = base_ratio(), said = sigmoid(mean),
-                 likely = y == 1 ? said : 1 - said;
-    const double wrong = (1 - likely) * noise_ / ((1 - likely) * noise_ + likely * (1 - noise_));
-    noise_ = std::fmax(0.001, std::fmin(0.99, noise_ + (wrong - noise_) * 0.005 * std::fmin(weight, 1)));
-
-    const double g = weight * (1 - trust()) * (sigmoid(slope_ * mean + offset_) - y),
-                 bounded = std::fmax(-50, std::fmin(50, mean));
-    slope_squares_ += g * bounded * (g * bounded);
-    offset_squares_ += g * g;
-    slope_ -= kCalibration * (g * bounded) / std::sqrt(1 + slope_squares_);
-    slope_ = std::fmax(0.1, std::fmin(10, slope_));
-    offset_ -= kCalibration * g / std::sqrt(1 + offset_squares_);
+    const double mean = blend(b, row, z), base = base_ratio();
+    if (label == -2 && (std::fabs(mean) < 8 || spam_ + ham_ < 300)) return;
+    const double y = label == -2 ? mean > 0 : label;
+    if (label != -2) judge(mean, y, weight);
+    own_ += label == -2;
 
     const float all = all_ ? error(z.all, y, weight) : 0, ratios = error(z.ratios, y, weight);
     std::vector<float> views;
@@ -67,8 +60,25 @@ class TextReference {
   }
 
   double noise() const { return noise_; }
+  /** Rows learned as what the model said of them. */
+  uint32_t own() const { return own_; }
 
  private:
+  /** Noise and calibration. */
+  void judge(double mean, double y, double weight) {
+    const double said = sigmoid(mean), likely = y == 1 ? said : 1 - said;
+    const double wrong = (1 - likely) * noise_ / ((1 - likely) * noise_ + likely * (1 - noise_));
+    noise_ = std::fmax(0.001, std::fmin(0.99, noise_ + (wrong - noise_) * 0.005 * std::fmin(weight, 1)));
+
+    const double g = weight * (1 - trust()) * (sigmoid(slope_ * mean + offset_) - y),
+                 bounded = std::fmax(-50, std::fmin(50, mean));
+    slope_squares_ += g * bounded * (g * bounded);
+    offset_squares_ += g * g;
+    slope_ -= kCalibration * (g * bounded) / std::sqrt(1 + slope_squares_);
+    slope_ = std::fmax(0.1, std::fmin(10, slope_));
+    offset_ -= kCalibration * g / std::sqrt(1 + offset_squares_);
+  }
+
   static constexpr double kCalibration = static_cast<double>(0.05f);
   struct Weight {
     float w = 0, squares = 0;
@@ -157,6 +167,7 @@ class TextReference {
   Weight all_bias_, ratio_bias_;
   std::vector<Weight> view_bias_;
   double slope_ = 1, offset_ = 0, slope_squares_ = 0, offset_squares_ = 0, spam_ = 0, ham_ = 0, noise_ = 0.01;
+  uint32_t own_ = 0;
 };
 
 }  // namespace sluice::test

@@ -88,8 +88,27 @@ TEST_P(TextOnEveryCpu, GivesTheBitsOfThePlainReferenceUnderWrongLabels) {
   EXPECT_GT(reference.noise(), 0.4);
 }
 
+TEST_P(TextOnEveryCpu, TeachesItselfWhatItIsSureOfLikeThePlainReference) {
+  OwnedBatch batch = told_batch(27, 3000);
+  for (uint32_t i = 0; i < batch.count(); ++i)
+    if (i < 200 || (i >= 1500 && i % 5 != 0)) batch.labels[i] = SLUICE_OWN_LABEL;
+  for (float& value : batch.values) value *= 5;
+  auto model = make_text(4096, 4, device_, 1, 0);
+  TextReference reference(4096, 4, true, false);
+  const auto scores = step(*model, batch);
+  for (uint32_t i = 0; i < batch.count(); ++i) {
+    ASSERT_TRUE(same_bits(reference.score(batch, i), {scores.begin() + i * 2, scores.begin() + i * 2 + 2}))
+        << "row " << i;
+    reference.learn(batch, i);
+    ASSERT_TRUE(i >= 500 || reference.own() == 0) << "sure before it knows anything";
+  }
+  EXPECT_GT(reference.own(), 300u);
+  EXPECT_LT(reference.own(), 1100u) << "learns what it is not sure of";
+}
+
 TEST_P(TextOnEveryCpu, LearnsABatchAsItsRowsOneByOne) {
   OwnedBatch batch = random_batch(11, 300, {1024, 0, 2});
+  for (uint32_t i = 0; i < batch.count(); i += 7) batch.labels[i] = SLUICE_OWN_LABEL;
   batch.weighted = true;
   for (const double all : {0, 1}) {
     const auto make = [&] { return make_text(1024, 4, device_, 1, all); };
@@ -187,14 +206,17 @@ TEST_P(TextOnEveryCpu, LearnsWhatCanBeLearnedAlsoFromLabelsOfWhichSomeAreWrong) 
   EXPECT_GT(right(told, 1), right(told, 0));
 }
 
-/** Records and state in plain memory, where a test can see them. */
+/** Tables and state in plain memory, where a test can see them. */
 struct Bare {
-  explicit Bare(uint32_t dims, uint32_t views = 1) : records(dims) {
+  explicit Bare(uint32_t dims, uint32_t views = 1) : tables(size_t{dims} * 8) {
     state.slope = 1;
     state.noise = kFirstNoise;
     uint32_t shift = 0;
     for (uint32_t region = dims / views; region > 1; region /= 2) ++shift;
-    model = {dims, views, shift, 1, 0, 0.4f, 0.5f, 0.05f, records.data(), &state};
+    model = {dims, views, shift, 1, 0, 0.4f, 0.5f, 0.05f, tables.data(), &state};
+    weights = reinterpret_cast<sluice_text_weights*>(tables.data());
+    counts = reinterpret_cast<sluice_text_counts*>(weights + dims);
+    members = reinterpret_cast<sluice_text_member*>(counts + dims);
   }
   int step(const OwnedBatch& batch, float* scores = nullptr) {
     const sluice_rows rows{
@@ -206,7 +228,10 @@ struct Bare {
         batch.scheduled ? batch.schedule.data() : nullptr, batch.schedule.size(), scores, &stop);
   }
   std::shared_ptr<Device> device = cpu_device();
-  std::vector<sluice_text_record> records;
+  std::vector<float> tables;
+  sluice_text_weights* weights;
+  sluice_text_counts* counts;
+  sluice_text_member* members;
   sluice_text_state state{};
   sluice_text model{};
 };
@@ -224,10 +249,39 @@ TEST(Text, TheMemberOverAllCellsIsTheLinearModel) {
                                        nullptr, 0, nullptr, &stop),
             SLUICE_OK);
   for (uint32_t r = 0; r < 256; ++r) {
-    ASSERT_EQ(text.records[r].weights[SLUICE_TEXT_ALL], records[2 * r]) << r;
-    ASSERT_EQ(text.records[r].squares[SLUICE_TEXT_ALL], records[2 * r + 1]) << r;
+    ASSERT_EQ(text.members[r].weight, records[2 * r]) << r;
+    ASSERT_EQ(text.members[r].squares, records[2 * r + 1]) << r;
   }
   EXPECT_EQ(text.state.all.weight, records[512]);
+}
+
+TEST(Text, WhatItTeachesItselfIsCountedButChangesNeitherCalibrationNorNoise) {
+  OwnedBatch batch;
+  const auto add = [&](int32_t label) {
+    batch.indices.push_back(label == 0 ? 2 : 3), batch.values.push_back(4);
+    batch.indptr.push_back(static_cast<uint32_t>(batch.indices.size()));
+    batch.labels.push_back(label), batch.weights.push_back(1);
+  };
+  for (int i = 0; i < 299; ++i) add(i % 2);
+  Bare text(16);
+  ASSERT_EQ(text.step(batch), SLUICE_OK);
+  OwnedBatch own = batch.row(1);
+  own.labels = {SLUICE_OWN_LABEL};
+  const uint16_t spam = text.counts[3].spam;
+  const float weight = text.weights[3].view;
+  ASSERT_EQ(text.step(own), SLUICE_OK);
+  EXPECT_EQ(text.counts[3].spam, spam) << "too few rows to be sure";
+  EXPECT_EQ(text.weights[3].view, weight);
+  ASSERT_EQ(text.step(batch.row(1)), SLUICE_OK);
+  const sluice_text_state before = text.state;
+  ASSERT_EQ(text.step(own), SLUICE_OK);
+  EXPECT_EQ(text.counts[3].spam, spam + 16);
+  EXPECT_EQ(text.state.spam, before.spam + 1);
+  EXPECT_EQ(text.state.ham, before.ham);
+  EXPECT_EQ(text.state.slope, before.slope);
+  EXPECT_EQ(text.state.offset, before.offset);
+  EXPECT_EQ(text.state.slope_squares, before.slope_squares);
+  EXPECT_EQ(text.state.noise, before.noise);
 }
 
 TEST(Text, CountsRowsByTheirWeightAndHalvesBothCountsWhenOneIsFull) {
@@ -241,16 +295,16 @@ TEST(Text, CountsRowsByTheirWeightAndHalvesBothCountsWhenOneIsFull) {
   add(1, 1), add(0, 0.25f), add(1, 2);
   Bare text(16);
   ASSERT_EQ(text.step(batch), SLUICE_OK);
-  EXPECT_EQ(text.records[3].spam, 24);
-  EXPECT_EQ(text.records[3].ham, 2);
-  EXPECT_NEAR(text.records[3].ratio, std::log(3.5 / 0.75), 1e-6);
+  EXPECT_EQ(text.counts[3].spam, 24);
+  EXPECT_EQ(text.counts[3].ham, 2);
+  EXPECT_NEAR(text.weights[3].ratio, std::log(3.5 / 0.75), 1e-6);
   EXPECT_EQ(text.state.spam, 3);
   EXPECT_EQ(text.state.ham, 0.25);
   add(1, 1e6f), add(1, 1e6f);
   Bare full(16);
   ASSERT_EQ(full.step(batch), SLUICE_OK);
-  EXPECT_EQ(full.records[3].spam, (24 + 2 * 32767) / 2);
-  EXPECT_EQ(full.records[3].ham, 1);
+  EXPECT_EQ(full.counts[3].spam, (24 + 2 * 32767) / 2);
+  EXPECT_EQ(full.counts[3].ham, 1);
 }
 
 TEST(Text, ARatioIsTheLogarithmOfItsCounts) {

@@ -21,6 +21,7 @@ import { Ports, REFUSED } from './ports.ts';
 import { feedbackPlace, openFeedback, openSource } from './transport.ts';
 import { trustedKeys } from './trust.ts';
 import { openUnit, type SeenVerdict, type Unit } from './unit.ts';
+import { openWorkers, type Workers } from './workers.ts';
 
 /** How long a stop waits for what is in flight before it leaves the rest to redelivery. */
 const STOP_DEADLINE_MS = 10_000;
@@ -66,6 +67,7 @@ export class Gateway {
   readonly #startedAt: number;
   #pipeline: Pipeline | null = null;
   #suspects: Suspects | null = null;
+  #workers: Workers | null = null;
   #windows: Windows | null = null;
 
   private constructor(config: Config, context: GatewayContext, store: Store) {
@@ -95,12 +97,14 @@ export class Gateway {
   }
 
   async #open(): Promise<void> {
+    this.#workers = await openWorkers(this.#config, this.#context);
     const shared = {
       ...this.#context,
       config: this.#config,
       store: this.#store,
       ports: this.#ports,
       bury: this.#ports.makeBury(),
+      workers: this.#workers,
       trusted: trustedKeys(this.#config),
       onVerdicts: this.#context.events?.onVerdicts,
     };
@@ -151,6 +155,7 @@ export class Gateway {
       clean = (await this.#pipeline?.stop(STOP_DEADLINE_MS))?.clean ?? true;
     });
     this.#pipeline = null;
+    await step(() => this.#workers?.pool.close());
     const ports = this.#ports.all;
     const units = [...this.#units.values()];
     for (const { publisher } of ports) publisher.release();
@@ -181,6 +186,7 @@ export class Gateway {
       ...this.#ports.all.map((port): [string, Health] => [`sink ${port.name}`, port.sink.health()]),
       ...this.#ports.boards.map(([name, board]): [string, Health] => [`models ${name}`, board.health()]),
       ['store', this.#store.health()],
+      ['workers', this.#workers?.pool.health() ?? { ok: true }],
     ];
     const reasons = parts.flatMap(([name, health]) => (health.ok ? [] : [`${name}: ${health.reason}`]));
     if (!this.#pipeline) reasons.push('not reading');

@@ -11,6 +11,7 @@ import { Installed } from '../fleet/installed.ts';
 import { Installer } from '../fleet/installer.ts';
 import { Labels } from '../fleet/labels.ts';
 import { Learner } from '../fleet/learner.ts';
+import { OwnLabels } from '../fleet/own-labels.ts';
 import { RowsFeed } from '../fleet/rows-feed.ts';
 import { Lane, type ScoredNumbers } from '../flow/lane.ts';
 import type { PublicKey } from '../model/signing.ts';
@@ -21,6 +22,7 @@ import type { Ports } from './ports.ts';
 import { taskSpec } from './spec.ts';
 import { boardSink } from './transport.ts';
 import { Watch } from './watch.ts';
+import type { Workers } from './workers.ts';
 
 export interface Unit {
   readonly task: Task;
@@ -60,6 +62,8 @@ export interface UnitContext {
   readonly store: Store;
   readonly ports: Ports;
   readonly bury: Bury;
+  /** Threads that prepare mail; null: each lane does it itself. */
+  readonly workers: Workers | null;
   /** Whose models are installed; null: the gateway stands alone. */
   readonly trusted: readonly PublicKey[] | null;
   readonly onVerdicts?: (task: string, verdicts: readonly SeenVerdict[]) => void;
@@ -98,6 +102,7 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
   const onEntry = deciding ? (entry: JournalEntry) => deciding.entered(entry) : undefined;
   const labels = new Labels({ task, store, learner, bury, onLabel, onEntry, clock, telemetry });
   await labels.rematch();
+  const own = task.selfTraining ? new OwnLabels({ task, learner, labels, clock }) : null;
   const lane = new Lane({
     site: config.site,
     task,
@@ -109,11 +114,13 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
       return { publisher, topic, envelope, batch, policy: publish };
     }),
     batchSize: config.batch.size,
+    prepare: context.workers?.preparerOf(name),
     bury,
     onJoined: (events) => labels.joined(events),
     decide: deciding ? (...judged) => deciding.decide(...judged) : undefined,
     onScored: (scored) => {
       watch.scored(scored);
+      own?.scored(scored);
       context.onVerdicts?.(name, seen(task, scored));
     },
     clock,

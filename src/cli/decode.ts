@@ -1,6 +1,7 @@
 /**
  * `sluice decode -c FILE`: what the model sees. A message from standard input goes through the very decoder and
- * features of a task; its events and their rows are printed with readable names. Nothing is masked: the
+ * features of a task; its events and their rows are printed with readable names: of a mail its texts, hidden words, where links
+ * really lead, and attachments. Nothing is masked: the
  * message is the caller's own. A message that would become a dead letter is refused with the same code.
  */
 import { taskSpec } from '../app/spec.ts';
@@ -8,6 +9,8 @@ import { type Config, loadConfig } from '../config.ts';
 import type { Event, Message } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { openTask, type Task } from '../task/task.ts';
+import { cellCounts, mailLines } from './decode/mail.ts';
+import { safeText } from './preview.ts';
 import { collect, type DefineVerb, print, printJson, type Terminal, withConfig } from './terminal.ts';
 
 const MAX_INPUT = 256 * 1024 ** 2;
@@ -108,22 +111,16 @@ function show(event: ReturnType<typeof toPlain>, terminal: Terminal): void {
   print(terminal, `device  ${event.device}`);
   print(terminal, `at      ${event.at}`);
   for (const alias of event.aliases) print(terminal, `alias   ${alias}`);
-  const { body } = event;
-  if ('headers' in body) {
-    print(
-      terminal,
-      `mail    ${body.bytes} bytes, ${body.texts.length} texts, ${body.links.length} links, ${body.attachments.length} attachments`,
-    );
-    for (const [name, value] of body.headers)
-      if (SHOWN.has(name)) print(terminal, `        ${name}: ${value}`);
-  }
-  print(terminal, `row     ${event.row.length} cells`);
+  if ('headers' in event.body) for (const line of mailLines(event.body, event.row)) print(terminal, line);
+  const spaces = 'headers' in event.body ? `: ${cellCounts(event.row)}` : '';
+  print(terminal, `row     ${event.row.length} cells${spaces}`);
   const width = Math.min(48, Math.max(0, ...event.row.map((cell) => cell.name.length)));
   for (const { name, part, index, value } of event.row) {
     const shown = Number.isNaN(value) ? 'missing' : String(Number(value.toPrecision(6)));
-    print(terminal, `        ${name.padEnd(width)}  ${part} ${String(index).padStart(8)}  ${shown}`);
+    print(
+      terminal,
+      `        ${safeText(name).padEnd(width)}  ${part} ${String(index).padStart(8)}  ${shown}`,
+    );
   }
   print(terminal);
 }
-
-const SHOWN = new Set(['from', 'to', 'subject', 'date', 'message-id']);

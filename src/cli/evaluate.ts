@@ -17,9 +17,12 @@ import {
   oneOf,
   parseInput,
   parseProtocol,
+  parseTestFrom,
   threadsOf,
   usage,
+  WORKERS,
   whole,
+  workersOf,
 } from './evaluate/asked.ts';
 import { defineData, defineModel, planTask } from './evaluate/data.ts';
 import { asTrained, FROZEN, loadFrozen, openFrozen } from './evaluate/frozen.ts';
@@ -28,6 +31,7 @@ import { collect, type DefineVerb, print, printJson, type Terminal } from './ter
 
 export const define: DefineVerb = (command, terminal) => {
   defineModel(defineData(command.argument('<task>', 'spam, sensor, or a task of -c FILE'), 'data to test on'))
+    .optionsGroup('Test:')
     .option('--train <path>', 'data to learn first (repeatable)', collect, [])
     .option('--bundle <file>', 'tests the model of a bundle as it is: nothing is learned')
     .option('--protocol <kind>', 'prequential (score, then learn, in order) or holdout', 'prequential')
@@ -36,14 +40,13 @@ export const define: DefineVerb = (command, terminal) => {
       `holdout: the first part of the stream that trains (default ${DEFAULT_FRACTION})`,
     )
     .option('--shuffle', 'holdout: shuffle the stream first (default: never)')
-    .option(
-      '--feedback <words>',
-      'immediate, or delayed:N lag:N|2d partial:F noisy:F active:N errors:F, joined by commas',
-      'immediate',
-    )
+    .option('--test-from <n>', 'prequential: counts from the n-th event on (default: all that are unseen)')
+    .option('--feedback <words>', 'which labels come, and when: see below; joined by commas', 'immediate')
+    .optionsGroup('Run and result:')
     .option('--seed <n>', 'seed of everything that is drawn', '1')
     .option('--backend <name>', 'auto, cpu or cuda', 'auto')
     .option('--threads <n>', 'threads inside the model (results do not depend on it)')
+    .option('--workers <n>', WORKERS, '0')
     .option('--json [file]', 'the result as JSON, to standard output or a file')
     .option('--html <file>', 'a report with plots: one HTML file that needs no network')
     .option('--scores <file>', 'one line a tested event: id, label, predicted label, score; tabs between')
@@ -52,6 +55,15 @@ export const define: DefineVerb = (command, terminal) => {
 };
 
 const EXAMPLES = `
+Feedback:
+  immediate      the label of each event comes at once
+  delayed:N      labels for the first N events only; those after them are tested
+  lag:N, lag:2d  each label comes N events, or so much time, later
+  partial:F      labels for a random share F of the events
+  noisy:F        a share F of the labels is wrong; tested against the true ones
+  active:N       the model may ask for N labels
+  errors:F       labels for a share F of the wrong verdicts: what users really give
+
 Examples:
   sluice evaluate spam --input mail/index.tsv
   sluice evaluate spam --input ham=Mail/inbox --input spam=Mail/junk --feedback errors:0.3,lag:200
@@ -66,10 +78,12 @@ async function run(name: string, given: Given, terminal: Terminal): Promise<void
   const input = parseInput(given);
   const bundle = openFrozen(given);
   const protocol = bundle ? FROZEN : parseProtocol(given);
+  const testFrom = parseTestFrom(given);
   const feedback: Feedback = parseFeedback(given.feedback);
   const seed = whole('--seed', given.seed);
   const backend = oneOf('--backend', given.backend, ['auto', 'cpu', 'cuda']);
   const threads = given.threads === undefined ? undefined : threadsOf(given.threads);
+  const workers = workersOf(given.workers);
   const { task, total, leftOut, kind } = await planTask(name, given, input, seed, (spec) =>
     bundle ? asTrained(bundle, spec) : spec,
   );
@@ -92,8 +106,10 @@ async function run(name: string, given: Given, terminal: Terminal): Promise<void
       input: given.shuffle ? shuffle(stream, seed) : stream,
       total,
       protocol,
+      testFrom,
       feedback,
       seed,
+      workers,
       onTested:
         listeners.length === 0
           ? undefined
@@ -115,8 +131,13 @@ async function run(name: string, given: Given, terminal: Terminal): Promise<void
 
 function headOf(task: string, given: Given, protocol: Protocol) {
   const fraction = protocol.kind === 'holdout' ? { trainFraction: protocol.trainFraction } : {};
+  const counted = given.testFrom === undefined ? {} : { testFrom: Number(given.testFrom) };
   const bundle = given.bundle === undefined ? {} : { bundle: given.bundle };
-  return { task, protocol: protocol.kind, ...fraction, feedback: given.feedback, ...bundle };
+  const preset = given.preset === undefined ? {} : { preset: given.preset };
+  return {
+    ...{ task, protocol: protocol.kind, ...fraction, ...counted, feedback: given.feedback },
+    ...{ ...preset, ...bundle },
+  };
 }
 
 async function show(

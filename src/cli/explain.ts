@@ -15,7 +15,7 @@ import { type Found, findAmong, findIncident, type IncidentQuery } from '../flee
 import { openTask, type Task } from '../task/task.ts';
 import { chooseTask, readAll, toMessage } from './decode.ts';
 import { type Explained, explainFound, explainMessage } from './explain/explained.ts';
-import { linesOf } from './explain/lines.ts';
+import { linesOf, masked } from './explain/lines.ts';
 import { collect, type DefineVerb, print, printJson, type Terminal, withConfig } from './terminal.ts';
 import { openToolStore } from './tool-store.ts';
 
@@ -47,7 +47,7 @@ export const define: DefineVerb = (command, terminal) => {
     .option('--raw <file>', 'the message itself, - for standard input: names the features')
     .option('--task <name>', 'look only there (needed with --raw where there are several)')
     .option('--label <label>', 'explain the score of this label instead of the one given')
-    .option('--limit <n>', 'features shown, at most', '12')
+    .option('--limit <n>', 'features shown, at most; of a mail reasons on each side', '12')
     .option('--topic <topic>', 'with --raw: the topic it came from', '')
     .option('--key <key>', 'with --raw: its Kafka key')
     .option('--header <name=value>', 'with --raw: a header of its transport (repeatable)', collect, [])
@@ -78,8 +78,9 @@ async function explain(words: readonly string[], options: ExplainOptions, termin
             limit,
           })
         : await explainRaw(store, config, options, terminal, limit);
-    if (options.json !== undefined) return await printJson(terminal, options.json, explained);
     const show = options.show === true || config.privacy.show;
+    if (options.json !== undefined)
+      return await printJson(terminal, options.json, show ? explained : explained.map(masked));
     for (const one of explained) for (const line of linesOf(one, show)) print(terminal, line);
   } finally {
     await store.close();

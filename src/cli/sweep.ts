@@ -12,7 +12,10 @@ export const define: DefineVerb = (command, terminal) => {
   defineExperiments(command)
     .requiredOption('--budget <n>', 'how many configurations are tried; the first is the one configured')
     .option('--fixed-features', 'searches model and hyper-parameters only')
-    .option('--workers <n>', 'processes at a time (default: one a core; results do not depend on it)')
+    .option(
+      '--workers <n>',
+      'threads that prepare mail, then processes that try (default: one a core; results do not depend on it)',
+    )
     .option('--memory <size>', 'memory that one process may hold (default: its part of 80 % of the machine)')
     .addHelpText('after', EXAMPLES)
     .action((task: string, given: Given) =>

@@ -2,6 +2,7 @@
  * `sluice train TASK --input PATH … --out BUNDLE`: one configuration. It is trained on the oldest events, measured on
  * those behind them, trained again on both, tested once on the newest, and written as a bundle.
  */
+import { WORKERS } from './evaluate/asked.ts';
 import { type Given, parseAsked } from './experiments/asked.ts';
 import { defineExperiments } from './experiments/define.ts';
 import { runExperiments } from './experiments/run.ts';
@@ -9,6 +10,7 @@ import type { DefineVerb } from './terminal.ts';
 
 export const define: DefineVerb = (command, terminal) => {
   defineExperiments(command)
+    .option('--workers <n>', WORKERS, '0')
     .addHelpText('after', EXAMPLES)
     .action((task: string, given: Given) =>
       runExperiments(parseAsked('train', task, given, terminal), terminal),

@@ -91,6 +91,14 @@ export function buildSchema<const T extends Tables>(tables: T) {
       .prefault('64MiB')
       .describe('their bytes, at most; one larger event passes alone'),
     batch: batch.prefault({}).describe('how events are gathered for scoring'),
+    workers: z
+      .int()
+      .min(0)
+      .max(64)
+      .default(0)
+      .describe(
+        'threads that decode mail and make its features beside the main one; pays where some thousand mails a second come and cores are free, or where no mail, however large or broken, may hold up the rest or end the process. Each takes about 50 MiB. 0: the main thread does it',
+      ),
     privacy: privacy.prefault({}).describe('what is shown and stored of what people wrote'),
     seed: z.int().min(0).max(0xffff_ffff).default(1).describe('seed of everything random'),
   });

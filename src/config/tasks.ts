@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { decisionOptions, SUFFICIENT } from '../task/decision/options.ts';
+import { selfTrainingOption } from '../task/self-training.ts';
 import { kindSchema, type Output, type Part, type Tables, union } from './parts.ts';
 import { label, name } from './words.ts';
 
@@ -52,6 +53,7 @@ const taskCommon = {
   decision: decisionOptions
     .prefault({})
     .describe('what becomes of events with the positive label, beyond the label; see docs/decision.md'),
+  selfTraining: selfTrainingOption,
 };
 
 function shapeOf(part: Part, what: string): Readonly<Record<string, z.ZodType>> {

@@ -102,7 +102,7 @@ export function readHeaders(bytes: Buffer, at: number, end: number, budget: Head
     const lines = readLines(text, stop === end, budget);
     if (lines === null) continue;
     budget.bytes = lines.left;
-    budget.fields -= lines.places.length / 3;
+    budget.fields -= lines.count;
     return {
       fields: fieldsOf(bytes.subarray(at, at + lines.body), text, lines, budget),
       body: at + lines.body,
@@ -118,9 +118,13 @@ function mayBegin(bytes: Buffer, at: number, end: number): boolean {
   return i > at ? i < last && (bytes[i] === COLON || bytes[i] === 0x20 || bytes[i] === 0x09) : false;
 }
 
-/** Where the fields stand in a text: begin of name, colon, end of value, three numbers each. */
+/** Where the fields of the section at hand stand in its text: begin of name, colon, end of value, three numbers each. */
+let places = new Int32Array(3 * 128);
+
+/** What was found of a section. */
 interface Lines {
-  readonly places: readonly number[];
+  /** Of fields in `places`. */
+  readonly count: number;
   readonly body: number;
   /** Of the budget in bytes. */
   readonly left: number;
@@ -128,28 +132,39 @@ interface Lines {
 
 /** Finds the fields of a section; null where it goes on behind the text and that is not `whole`. */
 function readLines(text: string, isWhole: boolean, budget: HeaderBudget): Lines | null {
-  const places: number[] = [];
+  let count = 0;
   let line = 0;
   let left = budget.bytes;
   while (line < text.length) {
     let next = afterLine(text, line);
     if (next === 0 && !isWhole) break;
     if (next === 0) next = text.length;
-    if (isBlank(text, line, next)) return { places, body: next, left };
+    if (isBlank(text, line, next)) return { count, body: next, left };
     const colon = colonAt(text, line);
-    if (colon < 0 && !isMailboxText(text, line)) return { places, body: line, left };
+    if (colon < 0 && !isMailboxText(text, line)) return { count, body: line, left };
     // Folded lines belong to the field.
     if (colon >= 0)
       while (next < text.length && isFolded(text, next)) next = afterLine(text, next) || text.length;
     if (next === text.length && !isWhole) break;
     left -= next - line;
-    if (colon >= 0) places.push(line, colon, next);
-    if (left < 0 || places.length > 3 * budget.fields) throw headersTooLarge(left < 0);
+    if (colon >= 0) place(count++, line, colon, next);
+    if (left < 0 || count > budget.fields) throw headersTooLarge(left < 0);
     line = next;
   }
-  if (isWhole) return { places, body: text.length, left };
+  if (isWhole) return { count, body: text.length, left };
   if (text.length - line > left) throw headersTooLarge(true);
   return null;
+}
+
+function place(field: number, begin: number, colon: number, end: number): void {
+  if (3 * field + 3 > places.length) {
+    const longer = new Int32Array(places.length * 2);
+    longer.set(places);
+    places = longer;
+  }
+  places[3 * field] = begin;
+  places[3 * field + 1] = colon;
+  places[3 * field + 2] = end;
 }
 
 function fieldsOf(bytes: Buffer, latin1: string, lines: Lines, budget: HeaderBudget): HeaderField[] {
@@ -157,10 +172,10 @@ function fieldsOf(bytes: Buffer, latin1: string, lines: Lines, budget: HeaderBud
   // Bytes above 127 that are UTF-8 throughout are turned at once: field by field costs more than the rest together.
   const isWhole = !isPlain && isUtf8(bytes);
   const text = isWhole ? bytes.toString('utf8') : latin1;
-  const { places } = isWhole ? (readLines(text, true, WITHOUT_LIMIT) as Lines) : lines;
+  const { count } = isWhole ? (readLines(text, true, WITHOUT_LIMIT) as Lines) : lines;
   const fields: HeaderField[] = [];
   const fresh = { names: NEW_NAMES };
-  for (let i = 0; i < places.length; i += 3) {
+  for (let i = 0; i < 3 * count; i += 3) {
     const raw = text.slice(places[i + 1] + 1, places[i + 2]);
     const value = isPlain || isWhole ? raw : readable(raw);
     fields.push([lowerName(text, places[i], places[i + 1], fresh), fieldValue(value, budget)]);

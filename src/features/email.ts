@@ -5,22 +5,26 @@
  *
  * Four views of one mail, each a region of the buckets, so that a model can have a learner for each: the raw bytes (tokens
  * between blanks; they need no decoder to be right), the headers by name, what the reader sees as
- * words, links and attachments, and the same as characters. What each namespace is worth, and what was left out:
- * docs/mail-features.md.
+ * words, links and attachments, and the same as characters. What each namespace is worth, what was left out, and where the
+ * time goes: docs/mail-features.md.
  */
 import { createHash } from 'node:crypto';
 import type { Event, Featurizer, MailBody, RowWriter } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
+import { Cells } from './cells.ts';
+import { type Disguise, disguiseMarks, noDisguise, Unseen, unmask } from './disguise.ts';
 import { type EmailOptions, type ResolvedOptions, resolve, type SpaceName } from './email-options.ts';
-import { eachGram, eachToken, type PieceTaker } from './grams.ts';
+import { readGrams, readTokens } from './grams.ts';
 import { HASH_VERSION, keyMark, mix, pair, seedOf, word } from './hash.ts';
-import { linkMarks } from './links.ts';
-import { type Names, Space } from './space.ts';
-import { addWords } from './tokens.ts';
-import { mayUse, RawView, usableValue } from './view.ts';
+import { headerOf, type KnownHeader, mayUse } from './header-names.ts';
+import { readLink } from './links.ts';
+import { Pieces, Units } from './pieces.ts';
+import { FIELDS, LENGTH, NUMBER, partsMark, scale } from './sizes.ts';
+import { readWords, seedWords } from './tokens.ts';
+import { RawView, usableValue } from './view.ts';
 
 /** Raised with every change of what a mail's row is. */
-const EMAIL_VERSION = 2;
+const EMAIL_VERSION = 3;
 
 /** The view each namespace is of, and the most distinct buckets it may have: more than any ordinary mail needs. */
 const SPACES: Readonly<Record<SpaceName, { readonly view: number; readonly limit: number }>> = {
@@ -32,26 +36,26 @@ const SPACES: Readonly<Record<SpaceName, { readonly view: number; readonly limit
   bodyPairs: { view: 2, limit: 16_384 },
   links: { view: 2, limit: 4_096 },
   attachments: { view: 2, limit: 1_024 },
+  disguise: { view: 2, limit: 64 },
   chars: { view: 3, limit: 16_384 },
   subject: { view: 3, limit: 2_048 },
 };
 const SPACE_NAMES = Object.keys(SPACES) as SpaceName[];
 
-/** Headers whose value is new in nearly every mail: pairs of their words would only fill buckets. */
-const UNIQUE = new Set([
-  'message-id',
-  'in-reply-to',
-  'references',
-  'date',
-  'delivery-date',
-  'dkim-signature',
-  'arc-seal',
-]);
-
 const HEADER_BYTES = 16_384;
 const HEADER_TEXT = 1_000;
 const HEADER_FIELDS = 200;
 const MAX_LINKS = 200;
+const MAX_ATTACHMENTS = 100;
+
+/** One namespace of the mail at hand. */
+interface Space {
+  readonly name: SpaceName;
+  /** Its number in `Cells`. */
+  readonly at: number;
+  readonly seed: number;
+  readonly weight: number;
+}
 
 /** Opens the featurizer of mails; it takes no declared fields. */
 export function openEmail(options: EmailOptions): Featurizer {
@@ -66,209 +70,294 @@ class EmailFeaturizer implements Featurizer {
   readonly columns = [];
   readonly #options: ResolvedOptions;
   readonly #spaces: Readonly<Record<SpaceName, Space>>;
-  readonly #seeds: Readonly<Record<SpaceName, number>>;
+  readonly #weights: readonly number[];
+  readonly #cells: Cells;
   readonly #view: RawView;
-  readonly #token: PieceTaker = (hash, from, to) => this.#addToken(hash, from, to);
+  readonly #text = new Units();
+  readonly #pieces = new Pieces();
+  readonly #pairs = new Pieces();
+  /** Features that are no pieces of a text, of one namespace at a time. */
+  readonly #marks = new Pieces();
+  readonly #unseen = new Unseen();
+  /** What had to be undone for the texts of the mail at hand to be what a reader sees. */
+  #disguise: Disguise = noDisguise();
+  /** Names of buckets, by namespace; null but for `describe`. */
+  #names: Map<number, string>[] | null = null;
 
   constructor(options: ResolvedOptions) {
+    const { bits, views, key, listHeaders, headBytes, tailBytes } = options;
     this.#options = options;
-    this.dims = 2 ** options.bits;
-    this.views = options.views;
+    this.dims = 2 ** bits;
+    this.views = views;
     this.version = versionOf(options);
-    this.#view = new RawView({
-      listHeaders: options.listHeaders,
-      headerBytes: HEADER_BYTES,
-      head: options.headBytes,
-      tail: options.tailBytes,
-    });
-    const spaces = {} as Record<SpaceName, Space>;
-    const seeds = {} as Record<SpaceName, number>;
-    for (const name of SPACE_NAMES) {
-      spaces[name] = new Space(
-        this.dims,
-        SPACES[name].limit,
-        SPACES[name].view % options.views,
-        options.views,
-      );
-      seeds[name] = seedOf(options.key, name);
-    }
-    this.#spaces = spaces;
-    this.#seeds = seeds;
+    this.#view = new RawView({ listHeaders, headerBytes: HEADER_BYTES, head: headBytes, tail: tailBytes });
+    this.#weights = SPACE_NAMES.map((name) => options.spaces[name]);
+    this.#spaces = Object.fromEntries(
+      SPACE_NAMES.map((name, at) => [name, { name, at, seed: seedOf(key, name), weight: this.#weights[at] }]),
+    ) as Record<SpaceName, Space>;
+    this.#cells = new Cells(
+      this.dims,
+      views,
+      SPACE_NAMES.map((name) => SPACES[name]),
+    );
   }
 
   write(event: Event, row: RowWriter): void {
     try {
       this.#fill(mailOf(event));
-      for (const name of SPACE_NAMES) {
-        const weight = this.#options.spaces[name];
-        if (weight > 0) this.#spaces[name].flush(row, weight);
-      }
+      this.#cells.flush(row, this.#weights);
     } finally {
-      for (const name of SPACE_NAMES) this.#spaces[name].clear();
+      this.#cells.clear();
+      this.#marks.count = 0;
     }
   }
 
   describe(event: Event): ReturnType<Featurizer['describe']> {
-    const cells: ReturnType<Featurizer['describe']>[number][] = [];
+    const names = SPACE_NAMES.map(() => new Map<number, string>());
     try {
-      for (const name of SPACE_NAMES) this.#spaces[name].names = new Map();
+      this.#names = names;
       this.#fill(mailOf(event));
-      for (const name of SPACE_NAMES) {
-        const space = this.#spaces[name];
-        if (this.#options.spaces[name] === 0) continue;
-        const names: Names = space.names ?? new Map();
-        for (const [index, value] of space.cells(this.#options.spaces[name]))
-          cells.push({
-            name: `${name}: ${names.get(index) ?? '(unnamed)'}`,
-            index,
-            value,
-            part: 'sparse',
-          });
-      }
+      return SPACE_NAMES.flatMap((name, at) =>
+        this.#cells.cells(at, this.#weights[at]).map(([index, value]) => ({
+          name: `${name}: ${names[at].get(index) ?? '(unnamed)'}`,
+          index,
+          value,
+          part: 'sparse' as const,
+        })),
+      );
     } finally {
-      for (const name of SPACE_NAMES) {
-        this.#spaces[name].names = null;
-        this.#spaces[name].clear();
+      this.#names = null;
+      this.#cells.clear();
+    }
+  }
+
+  /** Fills the namespaces that have a weight. */
+  #fill(mail: MailBody): void {
+    this.#cells.expect(mail.raw.length);
+    const { raw, links, attachments, disguise } = this.#spaces;
+    this.#disguise = noDisguise();
+    if (raw.weight > 0) this.#raw(mail);
+    this.#headers(mail);
+    this.#texts(mail);
+    if (links.weight > 0) this.#links(mail);
+    if (attachments.weight > 0) this.#attachments(mail);
+    if (disguise.weight > 0) this.#disguises(mail);
+  }
+
+  /** What a reader does not see is another feature than what he sees: good words gain nothing by being hidden. */
+  #raw(mail: MailBody): void {
+    const { raw, disguise } = this.#spaces;
+    const view = this.#view;
+    const pieces = this.#pieces;
+    view.load(mail.raw);
+    const isHtml = mail.texts.some(({ type }) => type === 'html');
+    const isWatched = isHtml || mail.hidden.length > 0;
+    if (isWatched) this.#unseen.load(mail.hidden, isHtml ? view.headerEnd : view.end, view.end);
+    readTokens(view.bytes, 0, view.end, pieces, isWatched || this.#names !== null);
+    const { hashes, places, count } = pieces;
+    for (let i = 0; i < count; i += 1) {
+      const isUnseen = isWatched && places !== null && this.#unseen.has(hashes[i], view.bytes, places[i * 2]);
+      hashes[i] = mix(hashes[i] ^ (isUnseen ? disguise.seed : raw.seed));
+      if (this.#names !== null && places !== null) {
+        const token = quoted(view.bytes, places[i * 2], places[i * 2 + 1]);
+        this.#note(raw, hashes[i], isUnseen ? `unseen ${token}` : token);
       }
     }
-    return cells;
+    this.#cells.add(raw.at, pieces);
   }
 
-  /** Fills the spaces that have a weight. */
-  #fill(mail: MailBody): void {
-    const { spaces } = this.#options;
-    if (spaces.raw > 0) this.#raw(mail);
-    if (spaces.header > 0 || spaces.headerPairs > 0) this.#header(mail);
-    if (spaces.structure > 0) this.#structure(mail);
-    if (spaces.body > 0 || spaces.bodyPairs > 0) this.#body(mail);
-    if (spaces.links > 0) this.#links(mail);
-    if (spaces.attachments > 0) this.#attachments(mail);
-    if (spaces.chars > 0) this.#chars(mail);
-    if (spaces.subject > 0) this.#subject(mail);
-  }
-
-  #raw(mail: MailBody): void {
-    const view = this.#view;
-    view.load(mail.raw);
-    eachToken(view.bytes, 0, view.end, this.#token);
-  }
-
-  #addToken(hash: number, from: number, to: number): void {
-    const { raw } = this.#spaces;
-    const own = mix(hash ^ this.#seeds.raw);
-    raw.add(own);
-    if (raw.names !== null) raw.note(own, quoted(this.#view.bytes, from, to));
-  }
-
-  #header(mail: MailBody): void {
-    const { header, headerPairs } = this.#spaces;
+  /** Words of headers, their names and order, and the characters of the subject. */
+  #headers(mail: MailBody): void {
+    const { structure } = this.#spaces;
     let fields = 0;
-    for (const [name, value] of mail.headers) {
-      if (!mayUse(name, this.#options.listHeaders)) continue;
+    let before = EDGE;
+    for (const field of mail.headers) {
+      const header = headerOf(field[0]);
+      if (!mayUse(header, this.#options.listHeaders)) continue;
       fields += 1;
-      if (fields > HEADER_FIELDS) return;
-      const pairs = UNIQUE.has(name) ? null : headerPairs;
-      const text = usableValue(name, value);
-      addWords(text, HEADER_TEXT, this.#seeds.header ^ word(name), header, pairs, name);
+      if (fields > HEADER_FIELDS) break;
+      if (structure.weight > 0) this.#order(before, header);
+      before = header;
+      this.#header(header, headerText(header.name, field[1]));
+    }
+    // A mail without headers has none of these: no more than what it says is known of it.
+    if (fields > 0 && structure.weight > 0) this.#size(structure, FIELDS, fields);
+    this.#takeMarks(structure);
+    this.#subjects(mail);
+  }
+
+  /** One header's words and pairs. */
+  #header(header: KnownHeader, value: string): void {
+    const { header: words, headerPairs } = this.#spaces;
+    if (words.weight === 0 && headerPairs.weight === 0) return;
+    const text = this.#text;
+    text.load(value);
+    if (!text.isAscii) text.load(unmask(value, this.#disguise));
+    this.#words(HEADER_TEXT, words, header.isUnique ? null : headerPairs, header);
+  }
+
+  /** Words of the text at hand; of a header where one is given. */
+  #words(limit: number, words: Space, pairs: Space | null, header: KnownHeader | null): void {
+    const pieces = this.#pieces;
+    const both = pairs !== null && pairs.weight > 0 ? this.#pairs : null;
+    readWords(this.#text, limit, pieces, this.#names !== null);
+    seedWords(pieces, header === null ? words.seed : words.seed ^ header.hash, both);
+    if (words.weight > 0) this.#cells.add(words.at, pieces);
+    if (pairs !== null && both !== null) this.#cells.add(pairs.at, both);
+    if (this.#names !== null) this.#noteWords(words, pairs, header);
+  }
+
+  #noteWords(words: Space, pairs: Space | null, header: KnownHeader | null): void {
+    const { hashes, places, count } = this.#pieces;
+    if (places === null) return;
+    const prefix = header === null ? '' : `${header.name}: `;
+    const wordAt = (i: number) => this.#text.slice(places[i * 2], places[i * 2 + 1]).toLowerCase();
+    for (let i = 0; i < count; i += 1) {
+      this.#note(words, hashes[i], `${prefix}${wordAt(i)}`);
+      if (pairs !== null && pairs.weight > 0 && i > 0)
+        this.#note(pairs, this.#pairs.hashes[i - 1], `${prefix}${wordAt(i - 1)} ${wordAt(i)}`);
     }
   }
 
-  #body(mail: MailBody): void {
-    const { body, bodyPairs } = this.#spaces;
-    let left = this.#options.textLength;
-    for (const { text } of mail.texts) {
+  /** Words and characters of the texts. */
+  #texts({ texts }: MailBody): void {
+    const { body, bodyPairs, chars } = this.#spaces;
+    let words = body.weight > 0 || bodyPairs.weight > 0 ? this.#options.textLength : 0;
+    let characters = chars.weight > 0 ? this.#options.charsLength : 0;
+    let left = Math.max(this.#options.textLength, this.#options.charsLength);
+    for (const { text } of texts) {
       if (left <= 0) return;
-      addWords(text, left, this.#seeds.body, body, bodyPairs, '');
+      const shown = unmask(text.length > left ? text.slice(0, left) : text, this.#disguise);
       left -= text.length;
+      if (words <= 0 && characters <= 0) continue;
+      this.#text.load(shown, Math.max(words, characters));
+      if (words > 0) this.#words(words, body, bodyPairs, null);
+      if (characters > 0) this.#grams(chars, characters);
+      words -= shown.length;
+      characters -= shown.length;
     }
   }
 
-  #chars(mail: MailBody): void {
-    let left = this.#options.charsLength;
-    for (const { text } of mail.texts) {
-      if (left <= 0) return;
-      this.#grams('chars', text, left);
-      left -= text.length;
+  #subjects(mail: MailBody): void {
+    const { subject } = this.#spaces;
+    if (subject.weight === 0) return;
+    for (const field of mail.headers) {
+      if (field[0] !== 'subject') continue;
+      this.#text.load(unmask(headerText(field[0], field[1]), noDisguise()));
+      this.#grams(subject, HEADER_TEXT);
     }
   }
 
-  #subject(mail: MailBody): void {
-    for (const [name, value] of mail.headers)
-      if (name === 'subject') this.#grams('subject', usableValue(name, value), HEADER_TEXT);
+  /** Characters of the text at hand. */
+  #grams(space: Space, limit: number): void {
+    const pieces = this.#pieces;
+    readGrams(this.#text, limit, space.seed, pieces, this.#names !== null);
+    this.#cells.add(space.at, pieces);
+    const { places } = pieces;
+    if (this.#names === null || places === null) return;
+    for (let i = 0; i < pieces.count; i += 1) {
+      const gram = this.#text.slice(places[i * 2], places[i * 2 + 1]);
+      this.#note(space, pieces.hashes[i], JSON.stringify(gram));
+    }
   }
 
-  #grams(name: SpaceName, text: string, limit: number): void {
-    const space = this.#spaces[name];
-    eachGram(text, limit, this.#seeds[name], (hash, from, to) => {
-      space.add(hash);
-      if (space.names !== null) space.note(hash, JSON.stringify(text.slice(from, to)));
-    });
-  }
-
-  /** One feature that is a whole text. */
-  #mark(name: SpaceName, text: string): void {
-    const space = this.#spaces[name];
-    const hash = mix(word(text) ^ this.#seeds[name]);
-    space.add(hash);
-    if (space.names !== null) space.note(hash, text);
+  /** That a header is there, and after which. */
+  #order(before: KnownHeader, header: KnownHeader): void {
+    const { structure } = this.#spaces;
+    const has = mix(header.hash ^ structure.seed);
+    const then = pair(before.hash, has);
+    this.#marks.push(has);
+    this.#marks.push(then);
+    if (this.#names === null) return;
+    this.#note(structure, has, `has ${header.name}`);
+    this.#note(structure, then, `${before.name} then ${header.name}`);
   }
 
   #links(mail: MailBody): void {
-    let count = 0;
-    for (const link of mail.links) {
-      count += 1;
-      if (count > MAX_LINKS) break;
-      for (const mark of linkMarks(link.shown, link.target)) this.#mark('links', mark);
+    const { links } = this.#spaces;
+    const count = Math.min(mail.links.length, MAX_LINKS);
+    for (let i = 0; i < count; i += 1) {
+      const { shown, target } = mail.links[i];
+      readLink(shown, target, (hash, name, text, from, to) => {
+        const own = mix(hash ^ links.seed);
+        this.#marks.push(own);
+        if (this.#names !== null) this.#note(links, own, name + text.slice(from, to));
+      });
     }
-    this.#mark('links', `number ${scale(mail.links.length)}`);
+    this.#size(links, NUMBER, mail.links.length);
+    this.#takeMarks(links);
   }
 
-  /** A mail without headers has none of these: no more than what it says is known of it. */
-  #structure(mail: MailBody): void {
-    const { structure } = this.#spaces;
-    let before = '^';
-    let beforeHash = word(before);
-    let fields = 0;
-    for (const [name] of mail.headers) {
-      if (!mayUse(name, this.#options.listHeaders)) continue;
-      fields += 1;
-      if (fields > HEADER_FIELDS) break;
-      const hash = word(name);
-      const has = mix(hash ^ this.#seeds.structure);
-      const then = pair(beforeHash, has);
-      structure.add(has);
-      structure.add(then);
-      if (structure.names !== null) {
-        structure.note(has, `has ${name}`);
-        structure.note(then, `${before} then ${name}`);
-      }
-      before = name;
-      beforeHash = hash;
-    }
-    if (fields > 0) this.#mark('structure', `fields ${scale(fields)}`);
-  }
-
-  #attachments(mail: MailBody): void {
+  #attachments({ texts, attachments }: MailBody): void {
+    const space = this.#spaces.attachments;
     let plain = 0;
     let html = 0;
     let length = 0;
-    for (const text of mail.texts) {
+    for (const text of texts) {
       if (text.type === 'html') html += 1;
       else plain += 1;
       length += text.text.length;
     }
-    const parts = `plain ${scale(plain)} html ${scale(html)} attached ${scale(mail.attachments.length)}`;
-    this.#mark('attachments', parts);
-    this.#mark('attachments', `text length ${scale(length)}`);
-    for (const { type, name, size, digest } of mail.attachments.slice(0, 100)) {
-      this.#mark('attachments', `type ${type}`);
-      this.#mark('attachments', `ends ${/\.[^.]{1,10}$/.exec(name.toLowerCase())?.[0] ?? 'without'}`);
-      this.#mark('attachments', `size ${scale(size)}`);
-      this.#mark('attachments', `name ${name.slice(0, 100).toLowerCase()}`);
-      if (digest !== '') this.#mark('attachments', `digest ${digest}`);
+    this.#mark(space, partsMark(scale(plain), scale(html), scale(attachments.length)));
+    this.#size(space, LENGTH, length);
+    const count = Math.min(attachments.length, MAX_ATTACHMENTS);
+    for (let i = 0; i < count; i += 1) {
+      const { type, name, size, digest } = attachments[i];
+      this.#mark(space, `type ${type}`);
+      this.#mark(space, `ends ${/\.[^.]{1,10}$/.exec(name.toLowerCase())?.[0] ?? 'without'}`);
+      this.#mark(space, `size ${scale(size)}`);
+      this.#mark(space, `name ${name.slice(0, 100).toLowerCase()}`);
+      if (digest !== '') this.#mark(space, `digest ${digest}`);
     }
+    this.#takeMarks(space);
+  }
+
+  /** Nothing where nothing is disguised or hidden. */
+  #disguises({ hidden }: MailBody): void {
+    const { disguise } = this.#spaces;
+    for (const mark of disguiseMarks(this.#disguise)) this.#mark(disguise, mark);
+    let words = 0;
+    for (const text of hidden) {
+      this.#text.load(text);
+      readWords(this.#text, text.length, this.#pieces);
+      words += this.#pieces.count;
+    }
+    if (words > 0) this.#mark(disguise, `hidden words ${scale(words)}`);
+    this.#takeMarks(disguise);
+  }
+
+  /** One feature that is a whole text. */
+  #mark(space: Space, text: string): void {
+    const hash = mix(word(text) ^ space.seed);
+    this.#marks.push(hash);
+    this.#note(space, hash, text);
+  }
+
+  /** One feature that is a size. */
+  #size(space: Space, marks: readonly string[], size: number): void {
+    this.#mark(space, marks[scale(size)]);
+  }
+
+  /** Adds the marks at hand to their namespace. */
+  #takeMarks(space: Space): void {
+    this.#cells.add(space.at, this.#marks);
+    this.#marks.count = 0;
+  }
+
+  /** Remembers for `describe` what a feature is; many may share a bucket. */
+  #note(space: Space, hash: number, name: string): void {
+    if (this.#names === null) return;
+    const names = this.#names[space.at];
+    const bucket = this.#cells.bucketOf(space.at, hash);
+    const known = names.get(bucket);
+    if (known === undefined) names.set(bucket, name);
+    else if (known !== name && known.length < 200 && !known.split(' | ').includes(name))
+      names.set(bucket, `${known} | ${name}`);
   }
 }
+
+/** What stands before the first header. */
+const EDGE = headerOf('^');
 
 function mailOf(event: Event): MailBody {
   if (event.body.kind !== 'mail')
@@ -276,9 +365,10 @@ function mailOf(event: Event): MailBody {
   return event.body;
 }
 
-/** Size on a scale of powers of two. */
-function scale(n: number): number {
-  return 32 - Math.clz32(n);
+/** What is read of a header. */
+function headerText(name: string, value: string): string {
+  const text = usableValue(name, value);
+  return text.length > HEADER_TEXT ? text.slice(0, HEADER_TEXT) : text;
 }
 
 /** Printable form of bytes. */

@@ -5,14 +5,12 @@
  * misspelt on purpose, endings, and languages whose words are not parted by blanks.
  */
 import { letter, mix, wordStart } from './hash.ts';
+import type { Pieces, Units } from './pieces.ts';
 import { lower } from './tokens.ts';
 
 /** What is longer is cut: only encoded data and long addresses are. */
 const MAX_TOKEN = 60;
 const SPACE = 0x20;
-
-/** Takes a piece: its hash, and where it stands. */
-export type PieceTaker = (hash: number, from: number, to: number) => void;
 
 const BASE64 = new Uint8Array(256);
 for (const sign of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
@@ -20,9 +18,8 @@ for (const sign of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 /** Shorter runs are taken whatever they hold. */
 const MIN_BASE64 = 50;
 
-/** Whether a run is a line of a base64 part: blind data, best seen decoded. */
+/** Whether a long run is a line of a base64 part: blind data, best seen decoded. */
 function isBase64(bytes: Uint8Array, from: number, to: number): boolean {
-  if (to - from < MIN_BASE64) return false;
   let at = from;
   while (at < to && BASE64[bytes[at]] === 1) at += 1;
   while (at < to && bytes[at] === 0x3d) at += 1;
@@ -30,22 +27,39 @@ function isBase64(bytes: Uint8Array, from: number, to: number): boolean {
 }
 
 /**
- * All runs of bytes above 0x20 in bytes[from, to), lines of base64 left out; of a run the first MAX_TOKEN bytes count,
- * which are what is named.
+ * The hashes of all runs of bytes above 0x20 in bytes[from, to), lines of base64 left out, into `tokens`; of a run the first
+ * MAX_TOKEN bytes count, which are where it stands.
  */
-export function eachToken(bytes: Uint8Array, from: number, to: number, take: PieceTaker): void {
+export function readTokens(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  tokens: Pieces,
+  placed = false,
+): void {
+  tokens.reset((to - from + 1) >> 1, placed);
+  const { hashes, places } = tokens;
+  let count = 0;
   let at = from;
   while (at < to) {
-    while (at < to && bytes[at] <= SPACE) at += 1;
-    if (at === to) return;
+    if (bytes[at] <= SPACE) {
+      at += 1;
+      continue;
+    }
     const start = at;
     let hash = wordStart;
     const most = Math.min(to, start + MAX_TOKEN);
     for (; at < most && bytes[at] > SPACE; at += 1) hash = letter(hash, bytes[at]);
     const named = at;
-    while (at < to && bytes[at] > SPACE) at += 1;
-    if (!isBase64(bytes, start, at)) take(mix(hash), start, named);
+    if (at === most) while (at < to && bytes[at] > SPACE) at += 1;
+    if (at - start >= MIN_BASE64 && isBase64(bytes, start, at)) continue;
+    if (places !== null) {
+      places[count * 2] = start;
+      places[count * 2 + 1] = named;
+    }
+    hashes[count++] = mix(hash);
   }
+  tokens.count = count;
 }
 
 /** Characters of one n-gram. */
@@ -53,37 +67,42 @@ export const GRAM = 5;
 /** What stands before the first and after the last character. */
 const EDGE = 1;
 
-/** Digits become one, white space becomes a blank, letters lower case. */
-function fold(unit: number): number {
-  if (unit < 0x80) return FOLD[unit];
-  if (unit === 0xa0 || unit === 0x2028 || unit === 0x2029 || unit === 0x3000) return SPACE;
-  return lower(unit);
-}
-const FOLD = Uint8Array.from({ length: 0x80 }, (_, unit) =>
-  unit <= SPACE ? SPACE : unit >= 0x30 && unit <= 0x39 ? 0x30 : lower(unit),
-);
+/** What becomes of a UTF-16 unit: digits one of them, white space a blank, letters lower case. A text touches little of it. */
+const FOLD = Uint16Array.from({ length: 65_536 }, (_, unit) => {
+  if (unit <= SPACE || unit === 0xa0 || unit === 0x2028 || unit === 0x2029 || unit === 0x3000) return SPACE;
+  return unit >= 0x30 && unit <= 0x39 ? 0x30 : lower(unit);
+});
 
 /**
- * All GRAM-grams of the UTF-16 units of text[0, limit), folded, runs of white space as one blank, an edge before and behind.
- * `from` and `to` are of the text: the piece lies within. Each is mixed from 80 bits without an intermediate loss but the last.
+ * The hashes of all GRAM-grams of text[0, limit) into `grams`: units folded, runs of white space as one blank, an edge before
+ * and behind. They stand within the text. Each is mixed from 80 bits without an intermediate loss but the last.
  */
-export function eachGram(text: string, limit: number, seed: number, take: PieceTaker): void {
+export function readGrams(text: Units, limit: number, seed: number, grams: Pieces, placed = false): void {
+  const { units } = text;
   const end = Math.min(text.length, limit);
+  grams.reset(end + 2, placed);
+  const { hashes, places } = grams;
   let young = EDGE;
   let middle = 0;
   let old = 0;
   let length = 1;
-  let blank = false;
+  let count = 0;
+  let before = EDGE;
   for (let i = 0; i <= end; i += 1) {
-    const unit = i === end ? EDGE : fold(text.charCodeAt(i));
-    if (unit === SPACE && blank) continue;
-    blank = unit === SPACE;
+    const unit = i === end ? EDGE : FOLD[units[i]];
+    if (unit === SPACE && before === SPACE) continue;
+    before = unit;
     old = middle >>> 16;
     middle = (middle << 16) | (young >>> 16);
     young = (young << 16) | unit;
     length += 1;
     if (length < GRAM) continue;
     const hash = Math.imul(young, 0x9e3779b1) ^ Math.imul(middle, 0x85ebca77) ^ Math.imul(old, 0xc2b2ae3d);
-    take(mix(hash ^ seed), Math.max(0, i - GRAM + 1), Math.min(end, i + 1));
+    if (places !== null) {
+      places[count * 2] = Math.max(0, i - GRAM + 1);
+      places[count * 2 + 1] = Math.min(end, i + 1);
+    }
+    hashes[count++] = mix(hash ^ seed);
   }
+  grams.count = count;
 }

@@ -37,11 +37,16 @@ export function letter(hash: number, unit: number): number {
   return Math.imul(hash ^ unit, FNV_PRIME);
 }
 
-/** Hash of text[from, to). */
-export function word(text: string, from = 0, to = text.length): number {
-  let h = FNV_OFFSET;
+/** The letters of text[from, to) after those that made `hash`. */
+export function spell(hash: number, text: string, from = 0, to = text.length): number {
+  let h = hash;
   for (let i = from; i < to; i += 1) h = Math.imul(h ^ text.charCodeAt(i), FNV_PRIME);
-  return mix(h);
+  return h;
+}
+
+/** Hash of a word. */
+export function word(text: string): number {
+  return mix(spell(FNV_OFFSET, text));
 }
 
 /** A seed for each named space, so that equal words of two spaces fall into unrelated buckets. */

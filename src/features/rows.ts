@@ -20,9 +20,10 @@ export class RowArena implements RowWriter {
   /** Number of sparse buckets; an index must be below it. */
   readonly dims: number;
   readonly denseDims: number;
-  #indptr = new Uint32Array(FIRST_ROWS + 1);
-  #indices = new Uint32Array(FIRST_CELLS);
-  #values = new Float32Array(FIRST_CELLS);
+  readonly #shared: boolean;
+  #indptr: Uint32Array;
+  #indices: Uint32Array;
+  #values: Float32Array;
   #dense: Float32Array;
   #count = 0;
   /** Cells written, the open row's included. */
@@ -32,16 +33,23 @@ export class RowArena implements RowWriter {
   #slots = new Uint32Array(FIRST_SLOTS * 3);
   #slotMask = FIRST_SLOTS - 1;
   #epoch = 0;
+  /** Whether the table has the open row's cells. */
+  #indexed = true;
   // The most that was needed since the last decision to shrink.
   #resets = 0;
   #peakRows = 0;
   #peakCells = 0;
   #peakRowCells = 0;
 
-  constructor(dims: number, denseDims: number) {
+  /** `memory` shared: what `view` gives may be read by other threads. */
+  constructor(dims: number, denseDims: number, memory: 'own' | 'shared' = 'own') {
     this.dims = dims;
     this.denseDims = denseDims;
-    this.#dense = new Float32Array(FIRST_ROWS * denseDims);
+    this.#shared = memory === 'shared';
+    this.#indptr = this.#words(FIRST_ROWS + 1);
+    this.#indices = this.#words(FIRST_CELLS);
+    this.#values = this.#floats(FIRST_CELLS);
+    this.#dense = this.#floats(FIRST_ROWS * denseDims);
   }
 
   /** Finished rows. */
@@ -98,6 +106,7 @@ export class RowArena implements RowWriter {
     const rows = this.#count + 1;
     if (rows + 1 > this.#indptr.length) this.#growRows(rows * 2);
     this.#dense.fill(Number.NaN, this.#count * this.denseDims, rows * this.denseDims);
+    this.#indexed = true;
     this.#epoch = (this.#epoch + 1) >>> 0;
     if (this.#epoch === 0) {
       this.#slots.fill(0);
@@ -107,9 +116,8 @@ export class RowArena implements RowWriter {
 
   sparse(index: number, value: number): void {
     if (!this.#open) throw new SluiceError('MODEL_INPUT', 'a cell was written outside a row');
-    if (!(index >= 0 && index < this.dims) || !Number.isInteger(index))
-      throw new SluiceError('MODEL_INPUT', `bucket ${index} is outside the space of ${this.dims}`);
-    if (!(value - value === 0)) throw new SluiceError('MODEL_INPUT', 'a sparse value is not finite');
+    this.#check(index, value);
+    if (!this.#indexed) this.#index();
     const slots = this.#slots;
     let slot = Math.imul(index, 0x9e3779b1) >>> 8;
     for (; ; slot += 1) {
@@ -123,6 +131,25 @@ export class RowArena implements RowWriter {
         return;
       }
     }
+  }
+
+  block(indices: Uint32Array, values: Float32Array, count: number): void {
+    if (!this.#open) throw new SluiceError('MODEL_INPUT', 'a cell was written outside a row');
+    if (!(count >= 0 && count <= Math.min(indices.length, values.length)))
+      throw new SluiceError('MODEL_INPUT', `there are no ${count} cells`);
+    for (let i = 0; i < count; i += 1)
+      if (indices[i] >= this.dims || !(values[i] - values[i] === 0)) this.#check(indices[i], values[i]);
+    const from = this.#cells;
+    if (from > this.#indptr[this.#count]) {
+      // They may meet what is there.
+      for (let i = 0; i < count; i += 1) this.sparse(indices[i], values[i]);
+      return;
+    }
+    if (from + count > this.#indices.length) this.#resizeCells((from + count) * 2);
+    this.#indices.set(indices.subarray(0, count), from);
+    this.#values.set(values.subarray(0, count), from);
+    this.#cells = from + count;
+    this.#indexed = false;
   }
 
   dense(position: number, value: number): void {
@@ -147,6 +174,48 @@ export class RowArena implements RowWriter {
     this.#cells = this.#indptr[this.#count];
   }
 
+  /** Copies row i of other rows behind the own ones; they are of the same space. */
+  append(rows: Rows, i: number): void {
+    if (this.#open) throw new SluiceError('MODEL_INPUT', 'a row was appended inside another row');
+    if (rows.denseDims !== this.denseDims || !(i >= 0 && i < rows.count))
+      throw new SluiceError('MODEL_INPUT', `there is no row ${i} of ${this.denseDims} dense columns`);
+    const from = rows.indptr[i];
+    const to = rows.indptr[i + 1];
+    const end = this.#cells + to - from;
+    if (this.#count + 2 > this.#indptr.length) this.#growRows((this.#count + 1) * 2);
+    if (end > this.#indices.length) this.#resizeCells(Math.max(end, this.#indices.length * 2));
+    this.#indices.set(rows.indices.subarray(from, to), this.#cells);
+    this.#values.set(rows.values.subarray(from, to), this.#cells);
+    if (this.denseDims > 0)
+      this.#dense.set(
+        rows.dense.subarray(i * this.denseDims, (i + 1) * this.denseDims),
+        this.#count * this.denseDims,
+      );
+    this.#cells = end;
+    this.#count += 1;
+    this.#indptr[this.#count] = end;
+  }
+
+  /** Forgets the rows from `count` on, and the open one. */
+  truncate(count: number): void {
+    this.#count = Math.min(this.#count, count);
+    this.abandonRow();
+  }
+
+  #check(index: number, value: number): void {
+    if (!(index >= 0 && index < this.dims) || !Number.isInteger(index))
+      throw new SluiceError('MODEL_INPUT', `bucket ${index} is outside the space of ${this.dims}`);
+    if (!(value - value === 0)) throw new SluiceError('MODEL_INPUT', 'a sparse value is not finite');
+  }
+
+  /** Puts the cells of a block into the table, for a cell behind them may meet one. */
+  #index(): void {
+    let slots = this.#slotMask + 1;
+    while (slots < (this.#cells - this.#indptr[this.#count]) * 2) slots *= 2;
+    this.#rehash(slots);
+    this.#indexed = true;
+  }
+
   #append(at: number, index: number, value: number): void {
     const position = this.#cells;
     if (position === this.#indices.length) this.#resizeCells(position * 2);
@@ -162,7 +231,8 @@ export class RowArena implements RowWriter {
 
   /** A table of `size` slots, holding the open row. */
   #rehash(size: number): void {
-    this.#slots = new Uint32Array(size * 3);
+    if (size === this.#slotMask + 1) this.#slots.fill(0);
+    else this.#slots = new Uint32Array(size * 3);
     this.#slotMask = size - 1;
     this.#epoch = 1;
     if (!this.#open) return;
@@ -175,17 +245,17 @@ export class RowArena implements RowWriter {
   }
 
   #growRows(rows: number): void {
-    const indptr = new Uint32Array(rows + 1);
+    const indptr = this.#words(rows + 1);
     indptr.set(this.#indptr);
     this.#indptr = indptr;
-    const dense = new Float32Array(rows * this.denseDims);
+    const dense = this.#floats(rows * this.denseDims);
     dense.set(this.#dense);
     this.#dense = dense;
   }
 
   #resizeCells(cells: number): void {
-    const indices = new Uint32Array(cells);
-    const values = new Float32Array(cells);
+    const indices = this.#words(cells);
+    const values = this.#floats(cells);
     indices.set(this.#indices.subarray(0, this.#cells));
     values.set(this.#values.subarray(0, this.#cells));
     this.#indices = indices;
@@ -198,8 +268,8 @@ export class RowArena implements RowWriter {
     if (this.#indices.length > cells * SHRINK_FACTOR) this.#resizeCells(cells);
     const rows = Math.max(FIRST_ROWS, this.#peakRows * 2);
     if (this.#indptr.length > rows * SHRINK_FACTOR) {
-      this.#indptr = new Uint32Array(rows + 1);
-      this.#dense = new Float32Array(rows * this.denseDims);
+      this.#indptr = this.#words(rows + 1);
+      this.#dense = this.#floats(rows * this.denseDims);
     }
     let slots = FIRST_SLOTS;
     while (slots < this.#peakRowCells * 2) slots *= 2;
@@ -208,6 +278,14 @@ export class RowArena implements RowWriter {
     this.#peakRows = 0;
     this.#peakCells = 0;
     this.#peakRowCells = 0;
+  }
+
+  #words(length: number): Uint32Array {
+    return this.#shared ? new Uint32Array(new SharedArrayBuffer(length * 4)) : new Uint32Array(length);
+  }
+
+  #floats(length: number): Float32Array {
+    return this.#shared ? new Float32Array(new SharedArrayBuffer(length * 4)) : new Float32Array(length);
   }
 }
 

@@ -56,6 +56,9 @@ export function openSensor(options: SensorOptions, fields: DeclaredFields): Feat
 
 const TIME_COLUMNS = ['hour sin', 'hour cos', 'weekday sin', 'weekday cos'];
 
+/** Readings are written cell by cell. */
+type CellWriter = Pick<RowWriter, 'sparse' | 'dense'>;
+
 class SensorFeaturizer implements Featurizer {
   readonly version: string;
   readonly views = 1;
@@ -98,7 +101,7 @@ class SensorFeaturizer implements Featurizer {
   describe(event: Event): ReturnType<Featurizer['describe']> {
     const cells: ReturnType<Featurizer['describe']>[number][] = [];
     let sparseName = '';
-    const row: RowWriter = {
+    const row: CellWriter = {
       sparse: (index, value) => cells.push({ name: sparseName, index, value, part: 'sparse' }),
       dense: (index, value) =>
         cells.push({ name: this.columns[index].name, index, value: Math.fround(value), part: 'dense' }),
@@ -112,7 +115,7 @@ class SensorFeaturizer implements Featurizer {
     return cells;
   }
 
-  #field(column: Column, reading: ReadingBody, i: number, row: RowWriter): void {
+  #field(column: Column, reading: ReadingBody, i: number, row: CellWriter): void {
     let isMissing: boolean;
     if (column.type === 'category') {
       const category = reading.categories[i];
@@ -128,7 +131,7 @@ class SensorFeaturizer implements Featurizer {
   }
 
   /** `ms` NaN gives four missing columns. */
-  #cycles(at: number, ms: number, row: RowWriter): void {
+  #cycles(at: number, ms: number, row: CellWriter): void {
     cycles(ms, this.#cyclic);
     for (let i = 0; i < this.#cyclic.length; i += 1) row.dense(at + i, this.#cyclic[i]);
   }

@@ -6,31 +6,26 @@
  * Pairs are of neighbours only. Sparse pairs over windows of three to five words (Siefkes, Assis, Chhabra and
  * Yerazunis, PKDD 2004) were tried: up to four times the buckets, and no better.
  */
-import { mix, pair, wordStart } from './hash.ts';
-import type { Space } from './space.ts';
+import { letter, mix, pair, wordStart } from './hash.ts';
+import type { Pieces, Units } from './pieces.ts';
 
 /** Longer words (encoded data, mostly) are cut into pieces of this length. */
 const MAX_WORD = 40;
 
 const SEPARATOR = 0;
-const INSIDE = 1;
-const ALONE = 2;
+const ALONE = 1;
+/** Below U+00C0. */
+const INSIDE = /[A-Za-z0-9$'\-.@%_\xa3\xa5]/;
 
-/** Class of a UTF-16 unit below 256. */
-const CLASS = new Uint8Array(256);
-for (let unit = 0; unit < 256; unit += 1) {
-  const text = String.fromCharCode(unit);
-  if (/[A-Za-z0-9$'\-.@%_]/.test(text) || unit >= 0xc0 || unit === 0xa3 || unit === 0xa5)
-    CLASS[unit] = INSIDE;
-  else if (text === '!' || text === '?' || text === '#' || text === '*') CLASS[unit] = ALONE;
-}
+/** What a UTF-16 unit is: parts words, is one, or else its lower case within one. A text touches little of it. */
+const UNIT = Uint16Array.from({ length: 65_536 }, (_, unit) => kindOf(unit));
 
-function classOf(unit: number): number {
-  if (unit < 256) return CLASS[unit];
+function kindOf(unit: number): number {
   // General punctuation and symbols, then kana to Hangul and the CJK planes.
   if (unit >= 0x2000 && unit < 0x2c00) return SEPARATOR;
   if ((unit >= 0x2e80 && unit < 0xa000) || (unit >= 0xac00 && unit < 0xd7a4) || unit >= 0xf900) return ALONE;
-  return INSIDE;
+  if (unit >= 0xc0 || INSIDE.test(String.fromCharCode(unit))) return lower(unit);
+  return unit === 0x21 || unit === 0x3f || unit === 0x23 || unit === 0x2a /* !?#* */ ? ALONE : SEPARATOR;
 }
 
 /** Simple lower case: ASCII, Latin-1, Greek and Cyrillic capitals. */
@@ -41,66 +36,48 @@ export function lower(unit: number): number {
   return unit;
 }
 
-/** Takes a word: its hash, and where it stands. */
-type WordTaker = (hash: number, from: number, to: number) => void;
-
-/** All words of text[0, limit). */
-export function eachWord(text: string, limit: number, take: WordTaker): void {
+/** The hashes of all words of text[0, limit) into `words`; where they stand too, if they are to be `placed`. */
+export function readWords(text: Units, limit: number, words: Pieces, placed = false): void {
+  const { units } = text;
   const end = Math.min(text.length, limit);
-  let hash = wordStart;
-  let from = -1;
-  for (let i = 0; i < end; i += 1) {
-    const unit = text.charCodeAt(i);
-    const kind = classOf(unit);
-    if (kind === INSIDE && (from < 0 || i - from < MAX_WORD)) {
-      if (from < 0) from = i;
-      hash = Math.imul(hash ^ lower(unit), 0x01000193);
-      continue;
-    }
-    if (from >= 0) {
-      take(mix(hash), from, i);
-      hash = wordStart;
-      from = -1;
-    }
+  words.reset(end, placed);
+  const { hashes, places } = words;
+  let count = 0;
+  let at = 0;
+  while (at < end) {
+    const from = at;
+    let unit = units[at++];
+    let kind = UNIT[unit];
     if (kind === SEPARATOR) continue;
-    if (kind === INSIDE) {
-      from = i;
-      hash = Math.imul(hash ^ lower(unit), 0x01000193);
-    } else take(mix(Math.imul(wordStart ^ unit, 0x01000193)), i, i + 1);
-  }
-  if (from >= 0) take(mix(hash), from, end);
-}
-
-/**
- * Words of the text into `words`, each two neighbours into `pairs`; `seed` parts one field from another, and `field` is
- * its name for `describe`.
- */
-export function addWords(
-  text: string,
-  limit: number,
-  seed: number,
-  words: Space,
-  pairs: Space | null,
-  field: string,
-): void {
-  const prefix = words.names !== null && field !== '' ? `${field}: ` : '';
-  let before = 0;
-  let beforeFrom = -1;
-  let beforeTo = -1;
-  eachWord(text, limit, (hash, from, to) => {
-    const own = hash ^ seed;
-    words.add(mix(own));
-    if (words.names !== null) words.note(mix(own), `${prefix}${text.slice(from, to).toLowerCase()}`);
-    if (pairs !== null && beforeFrom >= 0) {
-      const both = pair(before, own);
-      pairs.add(both);
-      if (pairs.names !== null) {
-        const first = text.slice(beforeFrom, beforeTo).toLowerCase();
-        pairs.note(both, `${prefix}${first} ${text.slice(from, to).toLowerCase()}`);
+    let hash = wordStart;
+    if (kind === ALONE) hash = letter(hash, unit);
+    else {
+      const most = Math.min(end, from + MAX_WORD);
+      hash = letter(hash, kind);
+      for (; at < most; at += 1) {
+        unit = units[at];
+        kind = UNIT[unit];
+        if (kind <= ALONE) break;
+        hash = letter(hash, kind);
       }
     }
-    before = own;
-    beforeFrom = from;
-    beforeTo = to;
-  });
+    if (places !== null) {
+      places[count * 2] = from;
+      places[count * 2 + 1] = at;
+    }
+    hashes[count++] = mix(hash);
+  }
+  words.count = count;
+}
+
+/** Makes the words those of one field by its `seed`, and fills `pairs` with the hashes of their neighbours, one fewer. */
+export function seedWords(words: Pieces, seed: number, pairs: Pieces | null): void {
+  const { hashes, count } = words;
+  if (pairs !== null) {
+    pairs.reset(count, false);
+    pairs.count = Math.max(0, count - 1);
+    const both = pairs.hashes;
+    for (let i = 1; i < count; i += 1) both[i - 1] = pair(hashes[i - 1] ^ seed, hashes[i] ^ seed);
+  }
+  for (let i = 0; i < count; i += 1) hashes[i] = mix(hashes[i] ^ seed);
 }

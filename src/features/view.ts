@@ -4,54 +4,7 @@
  * learns from the mail and not from its judges; the raw view is bounded, head and tail. It never sees a path, a
  * file name on disk or the mbox `From ` line, which are no part of a mail.
  */
-
-/**
- * Names of filters and their kin, anywhere in a header's name: whatever a scanner calls itself, its header
- * carries one of these.
- */
-const VERDICT = new RegExp(
-  'spam|bogosity|bogofilter|crm114|popfile|scanner|scanned|rspam|razor|pyzor|dcc-|-dcc|brightmail|amavis|virus|' +
-    'antiabuse|x-pmx|x-sa-|x-ham|x-scl|-scl$|x-forefront|x-ms-exchange-organization|x-ironport|x-proofpoint|' +
-    'x-barracuda|x-cloudmark|x-mimecast|x-sophos|x-vade|x-vr-|x-assp|x-dspam|x-ovh|x-gmx|x-cmae|x-ces-|' +
-    'x-text-classification|x-rav-|x-evi-|x-nuvotem|x-clamav|x-junk|x-quarantine|x-filter|x-sluice',
-);
-
-/** Marks of the reader's own mailbox: they say what became of the mail. */
-const MAILBOX = new Set([
-  'status',
-  'x-status',
-  'x-keywords',
-  'keywords',
-  'x-uid',
-  'x-uidl',
-  'x-sluidl',
-  'x-imap',
-  'x-imapbase',
-  'x-folder',
-  'x-mozilla-status',
-  'x-mozilla-status2',
-  'x-mozilla-keys',
-  'x-evolution',
-  'x-evolution-source',
-  'x-gmail-labels',
-  'x-gm-thrid',
-  'x-label',
-  'x-savedsubject',
-  'replied',
-  'forwarded',
-  'x-replied',
-  'x-forwarded',
-  'x-mailbox-line',
-  'content-length',
-  'lines',
-  'x-offlineimap',
-  'x-pstn-levels',
-  'x-pstn-settings',
-]);
-
-/** What mailing lists write. */
-const LIST =
-  /^(?:list-|x-list|precedence$|x-mailman|x-beenthere$|x-mailing-list$|mailing-list$|x-loop$|errors-to$|x-listserver)/;
+import { headerAt, mayUse } from './header-names.ts';
 
 /** What filters write in front of a subject they judged. */
 const SUBJECT_TAG =
@@ -69,29 +22,8 @@ export function usableValue(name: string, value: string): string {
   return name === 'subject' ? untagged(`subject: ${value}`).slice('subject: '.length) : value;
 }
 
-const known = new Map<string, 'verdict' | 'list' | 'free'>();
-/** Names come from strangers: what is remembered of them is bounded. */
-const MAX_KNOWN = 4_096;
-
-function kindOf(name: string): 'verdict' | 'list' | 'free' {
-  const seen = known.get(name);
-  if (seen !== undefined) return seen;
-  const kind = VERDICT.test(name) || MAILBOX.has(name) ? 'verdict' : LIST.test(name) ? 'list' : 'free';
-  if (known.size >= MAX_KNOWN) known.clear();
-  known.set(name, kind);
-  return kind;
-}
-
-/** Whether features may be made of a header; `name` in lower case. */
-export function mayUse(name: string, listHeaders: boolean): boolean {
-  const kind = kindOf(name);
-  return kind === 'free' || (kind === 'list' && listHeaders);
-}
-
 const LF = 0x0a;
-/** Longer than any header name that is looked at. */
-const MAX_NAME = 200;
-
+const CR = 0x0d;
 /**
  * The bytes that features may be made of, in a buffer that is used again by the next call: permitted header lines
  * (at most `headerBytes`), then the body's first `head` and last `tail` bytes.
@@ -130,37 +62,52 @@ export class RawView {
   }
 
   #copy(raw: Uint8Array, from: number, to: number): void {
+    if (to <= from) return;
     this.bytes.set(raw.subarray(from, to), this.end);
     this.end += to - from;
   }
 
-  /** Copies a header line as far as there is room for headers. */
-  #copyLine(raw: Uint8Array, at: number, next: number): void {
-    let from = at;
-    if ((raw[at] | 0x20) === 0x73 /* s */) {
-      from = Math.min(next, at + SUBJECT_START);
-      const start = Buffer.from(untagged(Buffer.from(raw.subarray(at, from)).toString('latin1')), 'latin1');
-      this.#copy(start, 0, Math.min(start.length, this.#headerBytes - this.end));
-    }
-    this.#copy(raw, from, Math.min(next, from + this.#headerBytes - this.end));
+  /** Copies header lines as far as there is room for headers. */
+  #copyLines(raw: Uint8Array, from: number, to: number): void {
+    this.#copy(raw, from, Math.min(to, from + this.#headerBytes - this.end));
+  }
+
+  /** Copies the line of a subject, without what a filter wrote into it. */
+  #copySubject(raw: Uint8Array, at: number, next: number): void {
+    const from = Math.min(next, at + SUBJECT_START);
+    const start = Buffer.from(untagged(Buffer.from(raw.subarray(at, from)).toString('latin1')), 'latin1');
+    this.#copyLines(start, 0, start.length);
+    this.#copyLines(raw, from, next);
   }
 
   /** Copies the permitted header lines; returns where the body begins. */
   #copyHeaders(raw: Uint8Array): number {
     let at = startsWithFrom(raw) ? afterLine(raw, 0) : 0;
-    let keep = true;
+    // Lines wait for being copied together: from `kept` on, -1 where those at hand are left out.
+    let kept = at;
     while (at < raw.length) {
       const next = afterLine(raw, at);
-      if (isBlank(raw, at, next)) return next;
-      const folded = raw[at] === 0x20 || raw[at] === 0x09;
-      if (!folded) {
-        const name = fieldName(raw, at, next);
-        if (name === '') return at;
-        keep = mayUse(name, this.#listHeaders);
+      const first = raw[at];
+      if (first === LF || (first === CR && next - at === 2 && raw[at + 1] === LF)) {
+        if (kept >= 0) this.#copyLines(raw, kept, at);
+        return next;
       }
-      if (keep) this.#copyLine(raw, at, next);
+      if (first !== 0x20 && first !== 0x09) {
+        const header = headerAt(raw, at, next);
+        const keep = header !== null && mayUse(header, this.#listHeaders);
+        if (kept >= 0 && (!keep || header.name === 'subject')) {
+          this.#copyLines(raw, kept, at);
+          kept = -1;
+        }
+        if (header === null) return at;
+        if (keep && header.name === 'subject') {
+          this.#copySubject(raw, at, next);
+          kept = next;
+        } else if (keep && kept < 0) kept = at;
+      }
       at = next;
     }
+    if (kept >= 0) this.#copyLines(raw, kept, at);
     return at;
   }
 }
@@ -169,24 +116,12 @@ function startsWithFrom(raw: Uint8Array): boolean {
   return raw[0] === 0x46 && raw[1] === 0x72 && raw[2] === 0x6f && raw[3] === 0x6d && raw[4] === 0x20;
 }
 
+/** Longer lines are searched by native code, a call into which costs more than an ordinary line. */
+const SHORT = 128;
+
 function afterLine(raw: Uint8Array, at: number): number {
-  const feed = raw.indexOf(LF, at);
+  const near = Math.min(raw.length, at + SHORT);
+  for (let i = at; i < near; i += 1) if (raw[i] === LF) return i + 1;
+  const feed = raw.indexOf(LF, near);
   return feed < 0 ? raw.length : feed + 1;
-}
-
-function isBlank(raw: Uint8Array, at: number, next: number): boolean {
-  return next - at === 1 ? raw[at] === LF : next - at === 2 && raw[at] === 0x0d && raw[at + 1] === LF;
-}
-
-/** Lower-case name of the field in this line; '' where none begins here. */
-function fieldName(raw: Uint8Array, at: number, next: number): string {
-  let name = '';
-  const end = Math.min(next, at + MAX_NAME);
-  for (let i = at; i < end; i += 1) {
-    const byte = raw[i];
-    if (byte === 0x3a) return name.trimEnd();
-    if (byte < 0x20 || byte > 0x7e) return '';
-    name += String.fromCharCode(byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte);
-  }
-  return '';
 }

@@ -6,8 +6,10 @@
 import type { Clock, Engine, JournalEntry, Model, Rows, Snapshot, Store } from '../contract.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
 import { concat } from '../features/rows.ts';
+import { OWN_LABEL } from '../model/kinds.ts';
 import { Quality, QualityWindow } from '../task/metrics.ts';
 import type { QualityState } from '../task/quality.ts';
+import { SelfTraining, type SelfTrainingState, surely } from '../task/self-training.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { Base } from './base.ts';
@@ -17,7 +19,7 @@ const LEARN_AT_ONCE = 256;
 /** Calls after which a fold that is being caught up with takes one. */
 const LEAD_EVERY = 4;
 
-/** Told the probabilities (row-major) that the model gave to each entry right before it learned that entry. */
+/** Told the probabilities (row-major) that the model gave to each label right before it learned that; own labels are none. */
 export type Watch = (entries: readonly JournalEntry[], scores: Float32Array) => void;
 
 export interface FoldContext {
@@ -34,6 +36,8 @@ interface Meta {
   readonly counts: number[];
   readonly quality: string;
   readonly carried?: QualityState;
+  /** Missing in stores from before there was any. */
+  readonly selfTraining?: SelfTrainingState;
 }
 
 export class Fold {
@@ -41,6 +45,8 @@ export class Fold {
   /** Labels learned on top of the base, by label index. */
   readonly counts: number[];
   readonly base: Base;
+  /** What it may learn by itself, by the entries that it is the fold of. */
+  selfTraining: SelfTraining;
   #quality: QualityWindow;
   /** Of `quality` what is not of entries behind `base.since`: what models on other bases were tested on. */
   #carried: Quality | null = null;
@@ -68,6 +74,7 @@ export class Fold {
     this.#learns = learns;
     this.model = model;
     this.counts = counts;
+    this.selfTraining = new SelfTraining(sum(base.counts), sum(counts));
     this.#quality = quality;
     this.position = position;
     this.learned = position;
@@ -119,6 +126,7 @@ export class Fold {
     const quality = QualityWindow.restore(task.labels, meta.quality);
     const model = task.loadModel(engine, snapshot.parts.model, base.kind ?? undefined);
     const fold = new Fold(task, base, learns, model, [...meta.counts], quality, snapshot.journal);
+    if (meta.selfTraining) fold.selfTraining = SelfTraining.restore(meta.selfTraining);
     if (meta.carried?.confusion.length === task.labels.length ** 2) {
       fold.#carried = new Quality(task.labels.length);
       fold.#carried.restore(meta.carried);
@@ -168,7 +176,18 @@ export class Fold {
   }
 
   get labels(): number {
-    return this.counts.reduce((a, b) => a + b, 0);
+    return sum(this.counts);
+  }
+
+  /** Whether it and its base have learned so many labels in all, and so many of each of at least two. */
+  suffices(all: number, perLabel: number): boolean {
+    const known = this.counts.map((n, c) => n + (this.base.counts[c] ?? 0));
+    return sum(known) >= all && known.filter((n) => n >= perLabel).length >= 2;
+  }
+
+  /** Whether a label is the base's, and the hub's to forget. */
+  isInBase(seq: number): boolean {
+    return this.base.digest !== null && seq <= this.base.since;
   }
 
   /**
@@ -180,7 +199,7 @@ export class Fold {
     watch: Watch | null = null,
     last = Number.POSITIVE_INFINITY,
   ): Promise<{ readonly grew: boolean; readonly learned: number }> {
-    const page = store.journal.read(this.#task.name, this.position, LEARN_AT_ONCE);
+    const page = store.journal.read(this.#task.name, this.position, LEARN_AT_ONCE, { own: true });
     const through = Math.min(page.through, last);
     if (through <= this.position) return { grew: false, learned: 0 };
     this.position = through;
@@ -206,33 +225,45 @@ export class Fold {
     }
   }
 
-  /** Learns entries that follow right behind `position` and are on their way into the journal. */
-  async follow(entries: readonly JournalEntry[], watch: Watch | null = null): Promise<void> {
+  /** Learns entries that follow right behind `position` and are on their way into the journal; resolves to how many are labels. */
+  async follow(entries: readonly JournalEntry[], watch: Watch | null = null): Promise<number> {
     this.position = entries[entries.length - 1].seq;
-    await this.#take(entries, this.position, watch);
+    return await this.#take(entries, this.position, watch);
   }
 
   async #take(entries: readonly JournalEntry[], through: number, watch: Watch | null): Promise<number> {
     const usable = entries.filter((entry) => entry.joined.features === this.#task.features);
     await this.#learn(usable, watch);
     this.learned = Math.max(this.learned, through);
-    return usable.length;
+    return usable.filter(isLabel).length;
   }
 
-  async #learn(entries: readonly JournalEntry[], watch: Watch | null): Promise<void> {
+  async #learn(given: readonly JournalEntry[], watch: Watch | null): Promise<void> {
+    const entries = this.#learns ? given : given.filter(isLabel);
     if (entries.length === 0) return;
-    for (const { label, joined } of entries) {
-      // Once for each event, with the label that holds now: a correction folds again without the old one.
-      this.quality.add(label, joined.predicted, joined.scores);
-      if (this.#learns) this.counts[label] += 1;
-    }
+    for (const entry of entries) this.#count(entry);
     if (!this.#learns && !watch) return;
     const rows = concat(entries.map((entry) => entry.joined.rows));
     const labels = Int32Array.from(entries, (entry) => entry.label);
     const weights = Float32Array.from(entries, (entry) => entry.weight);
     if (!watch) return this.model.learn(rows, labels, weights);
     // Scoring and learning row by row in one call gives the same bits as learning alone.
-    watch(entries, await (this.#learns ? this.model.step(rows, labels, weights) : this.model.score(rows)));
+    const scores = await (this.#learns ? this.model.step(rows, labels, weights) : this.model.score(rows));
+    const classes = this.#task.labels.length;
+    const told = (_score: number, i: number) => labels[Math.floor(i / classes)] !== OWN_LABEL;
+    watch(entries.filter(isLabel), scores.filter(told));
+  }
+
+  #count({ label, joined }: JournalEntry): void {
+    if (label === OWN_LABEL) {
+      this.selfTraining.ask();
+      return;
+    }
+    // Once for each event, with the label that holds now: a correction folds again without the old one.
+    this.quality.add(label, joined.predicted, joined.scores);
+    if (!this.#learns) return;
+    this.counts[label] += 1;
+    this.selfTraining.learned(label, joined.predicted < 0 ? -1 : surely(joined.scores, 0));
   }
 
   /** A snapshot as of now; call it when no `advance` is running. */
@@ -243,6 +274,7 @@ export class Fold {
       since: this.base.since,
       counts: [...this.counts],
       quality: this.quality.save(),
+      selfTraining: this.selfTraining.save(),
       ...(this.#carried ? { carried: this.#carried.save() } : {}),
     };
     const head = { task: this.#task.name, journal: this.position, labels: this.labels, at };
@@ -250,3 +282,7 @@ export class Fold {
     return { ...head, parts: { model, meta: Buffer.from(JSON.stringify(meta)) } };
   }
 }
+
+const sum = (counts: readonly number[]): number => counts.reduce((a, b) => a + b, 0);
+
+const isLabel = ({ label }: JournalEntry): boolean => label !== OWN_LABEL;

@@ -2,20 +2,26 @@
  * Feedback -> labels: joined by event id, Message-ID, raw message or device and span with the rows kept in
  * the join store, journalled durably, then acknowledged. The same label again is a duplicate, another one a
  * correction, null a withdrawal. What comes before its event waits, bounded. Bad feedback becomes a dead letter.
+ * What the model learned as its own label is no label: the first one is learned on top of it, and where that is taken
+ * back, or the event forgotten, it goes too.
  */
 import { createHash } from 'node:crypto';
 import { CLOSE_MS, within } from '../clock.ts';
 import type { Bury, Clock, Delivery, Event, JoinedRow, JournalEntry, Source, Store } from '../contract.ts';
 import { decodeFeedback, type Feedback, feedbackFromText, feedbackText } from '../envelope.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
+import { OWN_LABEL } from '../model/kinds.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { entryOf, Group, type Meaning, type NewEntry, type Refusal } from './group.ts';
 import type { Learner } from './learner.ts';
 
 /** A span of one device labels at most this many events; more is refused, not silently cut. */
 const MAX_SPAN = 100_000;
 const REMATCH_AT_ONCE = 256;
 const RETRY_MS = 1_000;
+/** The origin of what nobody said. */
+const OWN = 'self';
 
 export interface LabelsContext {
   readonly task: Task;
@@ -30,21 +36,12 @@ export interface LabelsContext {
   readonly telemetry: Telemetry;
 }
 
-type NewEntry = Omit<JournalEntry, 'seq' | 'supersedes'>;
 /** Wrapped, so that awaiting the decision does not await the disk. */
 interface Applied {
   /** Resolves when all of it is on disk; rejects when none of it may be acknowledged. */
   readonly durable: Promise<void>;
 }
-type Result =
-  | 'learned'
-  | 'duplicate'
-  | 'corrected'
-  | 'withdrawn'
-  | 'forgotten'
-  | 'waiting'
-  | 'unmatched'
-  | 'invalid';
+type Result = Meaning | Refusal['result'] | 'forgotten' | 'waiting' | 'unmatched';
 
 export class Labels {
   readonly #context: LabelsContext;
@@ -126,6 +123,24 @@ export class Labels {
     await durable;
   }
 
+  /**
+   * Has the model learn these events as it judges them itself, those that nobody has labelled, unless it is behind its
+   * journal. Never rejects; resolves when they are durable or lost.
+   */
+  async learnOwn(rows: readonly JoinedRow[], at: number): Promise<void> {
+    const { task, learner, telemetry } = this.#context;
+    const entries = rows.map((row) =>
+      entryOf(task.name, row, { label: OWN_LABEL, weight: 1, origin: OWN, at }),
+    );
+    const asked = this.#inTurn(async () => ({
+      durable: learner.selfTraining ? this.#enter(entries) : Promise.resolve([]),
+    }));
+    const learned = asked
+      .then(({ durable }) => durable)
+      .then(({ length }) => telemetry.count('self_trained', { task: task.name }, length));
+    await this.#background(learned);
+  }
+
   /** Takes feedback that is no source's: it is settled like any other. */
   async offer(deliveries: readonly Delivery[]): Promise<void> {
     // The next labels are looked at while these are being written. What cannot be decided comes again.
@@ -154,12 +169,13 @@ export class Labels {
   }
 
   /** Work that nobody waits for but `stop`. */
-  #background(work: Promise<void>): void {
+  #background(work: Promise<void>): Promise<void> {
     const { telemetry, task } = this.#context;
     const done = work
       .catch((thrown) => telemetry.error(asSluiceError(thrown, 'STORE_FAILED'), { task: task.name }))
       .finally(() => this.#underWay.delete(done));
     this.#underWay.add(done);
+    return done;
   }
 
   /** One array of deliveries: buried or applied, in one append. */
@@ -205,7 +221,7 @@ export class Labels {
 
   /** Resolves when it is decided and on its way into the journal: the next in turn builds on it. */
   async #apply(feedback: readonly Feedback[]): Promise<Applied> {
-    const chosen = new Map<string, { entry: NewEntry; result: Result }>();
+    const group = new Group(this.#context);
     const parked: Promise<void>[] = [];
     const forgotten = new Set<string>();
     for (const one of feedback) {
@@ -216,11 +232,11 @@ export class Labels {
       }
       if (rows.length === 0) parked.push(handled(this.#wait(one)));
       for (const row of rows) {
-        this.#choose(one, row, chosen);
+        this.#choose(one, row, group);
         if (one.forget) forgotten.add(row.id);
       }
     }
-    const { durable } = await this.#append([...chosen.values()]);
+    const { durable } = await this.#append(group);
     const ended = forgotten.size === 0 ? durable : durable.then(() => this.#erase([...forgotten]));
     return { durable: all([ended, ...parked]) };
   }
@@ -231,6 +247,18 @@ export class Labels {
     await store.join.erase(task.name, events);
     const labelled = await store.journal.erase(task.name, events);
     this.#count('forgotten', events.length - labelled.length);
+    this.#tellPruned(events);
+  }
+
+  /** A label that was pruned from the journal cannot be told from one that was never given: so that is said. */
+  #tellPruned(events: readonly string[]): void {
+    const { store, task, telemetry } = this.#context;
+    const before = store.snapshots.oldest(task.name);
+    if (before === 0) return;
+    const unknown = events.filter((event) => store.journal.labelOf(task.name, event) === null);
+    if (unknown.length === 0) return;
+    const text = `of ${unknown.length} forgotten events (${unknown[0]}) the journal has no label; one that was pruned from it is in the model still`;
+    telemetry.error(new SluiceError('FEEDBACK_TOO_OLD', text), { task: task.name });
   }
 
   #find(feedback: Feedback): JoinedRow[] {
@@ -246,9 +274,12 @@ export class Labels {
   /** The row of an event whose label is to be taken back, or forgotten, and that only the journal still has. */
   #kept(event: string): JoinedRow | null {
     const { store, task } = this.#context;
-    const known = store.journal.labelOf(task.name, event);
+    const { journal } = store;
+    const known = journal.labelOf(task.name, event);
+    const own = known ? 0 : journal.ownOf(task.name, event);
+    if (own > 0) return journal.read(task.name, own - 1, 1, { own: true }).entries[0]?.joined ?? null;
     // A withdrawal too: what was taken back may still have to be forgotten.
-    return known && (store.journal.tail(task.name, known.seq - 1, 1).entries[0]?.joined ?? null);
+    return known && (journal.tail(task.name, known.seq - 1, 1).entries[0]?.joined ?? null);
   }
 
   /** Half of a span would be a label that nobody gave: nothing of it is taken. */
@@ -287,79 +318,49 @@ export class Labels {
     }
   }
 
-  /** Decides what this label means after those before it, in the journal and in this group. */
-  #choose(
-    feedback: Feedback,
-    row: JoinedRow,
-    chosen: Map<string, { entry: NewEntry; result: Result }>,
-  ): void {
-    const { store, task, learner } = this.#context;
-    const label = feedback.label === null ? -1 : task.labels.indexOf(feedback.label);
-    const journalled = store.journal.labelOf(task.name, row.id);
-    const before = chosen.get(row.id)?.entry ?? journalled;
-    if (before?.label === label || (!before && label < 0)) {
-      this.#count('duplicate', 1);
-      return;
-    }
-    if (journalled && label < 0 && !learner.canUndo(journalled.seq)) {
-      const text = `the label of ${row.id} is older than the oldest kept snapshot`;
-      this.#context.telemetry.error(new SluiceError('FEEDBACK_TOO_OLD', text), { task: task.name });
-      this.#count('invalid', 1);
-      return;
-    }
-    chosen.set(row.id, {
-      entry: {
-        task: task.name,
-        event: row.id,
-        device: row.device,
-        label,
-        weight: feedback.weight,
-        origin: feedback.origin,
-        at: feedback.at,
-        joined: row,
-      },
-      result: label < 0 ? 'withdrawn' : before && before.label >= 0 ? 'corrected' : 'learned',
-    });
+  #choose(feedback: Feedback, row: JoinedRow, group: Group): void {
+    const refused = group.add(feedback, row);
+    if (!refused) return;
+    this.#count(refused.result, 1);
+    const { telemetry, task } = this.#context;
+    if (refused.result === 'invalid') telemetry.error(refused.error, { task: task.name });
   }
 
-  async #append(chosen: readonly { entry: NewEntry; result: Result }[]): Promise<Applied> {
-    const { store, task, learner } = this.#context;
-    // Within a group a label and its withdrawal may have met: then there is nothing to take back.
-    const kept = chosen.filter(
-      ({ entry }) => entry.label >= 0 || store.journal.labelOf(task.name, entry.event),
-    );
-    if (kept.length === 0) return { durable: Promise.resolve() };
-    const superseded = kept
-      .map(({ entry }) => store.journal.labelOf(task.name, entry.event))
-      .filter((prior) => prior !== null && prior.label >= 0 && learner.mustUndo(prior.seq))
-      .map((prior) => prior!.seq);
-    const hold = superseded.length > 0 ? await learner.supersede(least(superseded)) : null;
-    let entered: readonly JournalEntry[] = [];
-    const appended = store.journal.append(
-      kept.map(({ entry }) => entry),
-      (numbered) => {
-        entered = numbered;
-        learner.follow(numbered);
-      },
-    );
-    const durable = appended
-      .then(
-        () => {
-          for (const { result } of kept) this.#count(result, 1);
-          learner.ended(entered, true);
-          const { onLabel, onEntry } = this.#context;
-          for (const entry of entered) {
-            onEntry?.(entry);
-            if (entry.supersedes === 0 && entry.label >= 0) onLabel?.(entry);
-          }
-        },
-        (thrown) => {
-          if (entered.length > 0) learner.ended(entered, false);
-          throw thrown;
-        },
-      )
+  async #append(group: Group): Promise<Applied> {
+    const { learner, onLabel, onEntry } = this.#context;
+    const { entries, results, undone } = group.close();
+    if (entries.length === 0) return { durable: Promise.resolve() };
+    const hold = undone.length > 0 ? await learner.supersede(least(undone)) : null;
+    const durable = this.#enter(entries, undone)
+      .then((entered) => {
+        for (const result of results) this.#count(result, 1);
+        for (const entry of entered) {
+          onEntry?.(entry);
+          if (entry.supersedes === 0 && entry.label >= 0) onLabel?.(entry);
+        }
+      })
       .finally(() => hold?.release());
     return { durable: handled(durable) };
+  }
+
+  /** Into the journal, and the model beside it. Resolves when it is durable, to what was entered. */
+  async #enter(
+    entries: readonly NewEntry[],
+    undone: readonly number[] = [],
+  ): Promise<readonly JournalEntry[]> {
+    const { store, learner } = this.#context;
+    let entered: readonly JournalEntry[] = [];
+    try {
+      await store.journal.append(entries, (numbered) => {
+        entered = numbered;
+        learner.follow(numbered);
+      });
+      if (entered.length > 0) learner.ended(entered, true);
+      return entered;
+    } catch (thrown) {
+      if (entered.length > 0) learner.ended(entered, false, undone);
+      throw thrown;
+    }
   }
 
   #count(result: Result, n: number): void {

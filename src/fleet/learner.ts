@@ -10,8 +10,10 @@
 import type { JournalEntry, PairedLoss, Rows, Scorer } from '../contract.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
 import type { QualityWindow } from '../task/metrics.ts';
+import { type SelfTraining, teaches } from '../task/self-training.ts';
 import { type Base, blankBase } from './base.ts';
 import { Fold } from './fold.ts';
+import { Gauges } from './gauges.ts';
 import { Saver, type SaverContext } from './saver.ts';
 import { Sides, type SidesContext } from './sides.ts';
 
@@ -43,11 +45,11 @@ export class Learner implements Scorer {
   readonly #sides: Sides;
   #rewindTo: number | null = null;
   readonly #saver: Saver;
+  readonly #gauges: Gauges;
   #working: Promise<void> | null = null;
   /** The journal grew while working. */
   #again = false;
   #stopped = false;
-  #ready = false;
   /** The fold that is being rebuilt beside the live one. */
   #next: Fold | null = null;
   #closing = false;
@@ -62,6 +64,7 @@ export class Learner implements Scorer {
     const newest = context.store.snapshots.newest(context.task.name);
     this.#live = Fold.open(context, base, this.#learns, newest);
     this.#sides = new Sides(context, () => this.#live);
+    this.#gauges = new Gauges(context.task, context.telemetry);
     // Where the base was recorded and the process killed before its first snapshot, what lies there is of the one before.
     const alone = newest !== null && this.#live.position !== newest.journal;
     this.#saver = new Saver(context, this.#live, alone, () => this.#rewindTo !== null);
@@ -108,11 +111,12 @@ export class Learner implements Scorer {
   }
 
   get sufficient(): boolean {
-    const { minLabels, minPerLabel } = this.#context;
-    const { base, counts } = this.#live;
-    const known = counts.map((n, c) => n + (base.counts[c] ?? 0));
-    const all = known.reduce((a, b) => a + b, 0);
-    return all >= minLabels && known.filter((n) => n >= minPerLabel).length >= 2;
+    return this.#live.suffices(this.#context.minLabels, this.#context.minPerLabel);
+  }
+
+  /** What the running model may learn by itself; null while it is behind its journal, or learns nothing. */
+  get selfTraining(): SelfTraining | null {
+    return this.#learns && this.#inLine && teaches(this.#live.model.kind) ? this.#live.selfTraining : null;
   }
 
   score(rows: Rows): { probabilities: Promise<Float32Array>; model: string; sufficient: boolean } {
@@ -173,9 +177,7 @@ export class Learner implements Scorer {
 
   /** In that of the model that is about to run, too. */
   #isInBase(seq: number): boolean {
-    return [this.#live, this.#next ?? this.#live].every(
-      ({ base }) => base.digest !== null && seq <= base.since,
-    );
+    return [this.#live, this.#next ?? this.#live].every((fold) => fold.isInBase(seq));
   }
 
   /**
@@ -206,28 +208,34 @@ export class Learner implements Scorer {
    */
   follow(entries: readonly JournalEntry[]): void {
     this.#appending += 1;
-    const inLine = this.#tail !== null && this.#live.position === this.#tail && this.#rewindTo === null;
+    const inLine = this.#inLine;
     if (this.#tail !== null) this.#tail = entries[entries.length - 1].seq;
-    const plain = entries.every(({ label, supersedes }) => label >= 0 && supersedes === 0);
-    if (!inLine || !plain || this.#stopped) return;
+    const plain = entries.every(({ label, supersedes }) => label !== -1 && supersedes === 0);
+    if (!inLine || !plain) return;
     const { telemetry, task } = this.#context;
     const from = entries[0].seq;
     const live = this.#live;
     live.follow(entries, this.#sides.watch).then(
-      () => telemetry.count('labels_learned', { task: task.name }, entries.length),
+      (learned) => telemetry.count('labels_learned', { task: task.name }, learned),
       // One that was swapped out meanwhile is closed; the one in its place reads the journal.
       (thrown) => live === this.#live && this.#notLearned(from, thrown),
     );
   }
 
-  /** The append of these has ended. Where it failed, what was learned of them is taken back. */
-  ended(entries: readonly JournalEntry[], durable: boolean): void {
+  /** Whether all that is in the journal, or on its way there, is learned or being learned. */
+  get #inLine(): boolean {
+    const caughtUp = this.#tail !== null && this.#live.position === this.#tail;
+    return caughtUp && this.#rewindTo === null && !this.#stopped;
+  }
+
+  /** The append of these, which took `undone` out of the model, has ended. Where it failed, what was learned of them is taken back. */
+  ended(entries: readonly JournalEntry[], durable: boolean, undone: readonly number[] = []): void {
     this.#appending -= 1;
     if (!durable) {
       this.#tail = null;
       this.#rewindFrom(entries[0].seq);
       // What they would have superseded is effective again; a model folded meanwhile has passed it.
-      for (const { supersedes } of entries) if (this.mustUndo(supersedes)) this.#rewindFrom(supersedes);
+      for (const seq of undone) if (this.mustUndo(seq)) this.#rewindFrom(seq);
     }
     this.wake();
   }
@@ -255,7 +263,7 @@ export class Learner implements Scorer {
     if (this.#working || this.#stopped) return;
     this.#working = this.#work().finally(() => {
       this.#working = null;
-      this.#tell();
+      this.#gauges.tell(this);
       if (this.#again) this.wake();
     });
   }
@@ -384,15 +392,6 @@ export class Learner implements Scorer {
     await onDropped?.(base);
     this.#changes.unshift({ base, resolve: () => undefined, reject: () => undefined });
     this.#again = true;
-  }
-
-  #tell(): void {
-    const { telemetry, task } = this.#context;
-    telemetry.set('model_labels', { task: task.name }, this.labels);
-    telemetry.set('model_bytes', { task: task.name }, this.bytes);
-    if (this.sufficient && !this.#ready)
-      telemetry.count('model_ready', { task: task.name }, 1, { labels: this.labels });
-    this.#ready = this.sufficient;
   }
 }
 

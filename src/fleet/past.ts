@@ -5,7 +5,7 @@
  * that name may differ; who explains compares the scores. Refuses (null) where there is neither snapshot nor
  * a whole journal to begin with.
  */
-import type { Engine, Model, Snapshot, Store } from '../contract.ts';
+import type { Engine, JournalEntry, Model, Snapshot, Store } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { concat } from '../features/rows.ts';
 import type { Task } from '../task/task.ts';
@@ -114,17 +114,19 @@ async function replay(task: Task, store: Store, begin: Begin, upTo: number): Pro
   let learned = 0;
   let position = begin.journal;
   while (begin.labels + learned < upTo) {
-    const { entries, through } = store.journal.read(task.name, position, PAGE);
+    const { entries, through } = store.journal.read(task.name, position, PAGE, { own: true });
     if (through === position) break;
     position = through;
-    const usable = entries
-      .filter(({ joined }) => joined.features === task.features)
-      .slice(0, upTo - begin.labels - learned);
+    const usable: JournalEntry[] = [];
+    for (const entry of entries) {
+      if (entry.joined.features !== task.features || begin.labels + learned === upTo) continue;
+      usable.push(entry);
+      if (entry.label >= 0) learned += 1;
+    }
     if (usable.length === 0) continue;
     const labels = Int32Array.from(usable, ({ label }) => label);
     const weights = Float32Array.from(usable, ({ weight }) => weight);
     await begin.model.learn(concat(usable.map(({ joined }) => joined.rows)), labels, weights);
-    learned += usable.length;
   }
   return learned;
 }

@@ -127,6 +127,8 @@ export class RowsFeed {
   #message(entry: JournalEntry): Outgoing | null {
     const { task, topic, envelope } = this.#options;
     if (entry.label >= 0 && entry.joined.features !== task.features) return null;
+    // It took back what the model had said itself, of which the hub was never told.
+    if (entry.label < 0 && entry.supersedes === 0) return null;
     try {
       const payload = rowPayload(envelope, this.#row(entry), task.labels);
       // By site, not by device: on Kafka the rows of a site stay in one partition and so in the order of their seq.

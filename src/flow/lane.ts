@@ -11,12 +11,15 @@ import type { Bury, Clock, Decided, Event, JoinBatch, Outgoing, Rows, Scorer, St
 import { Envelope, type EnvelopeKind, type Verdict } from '../envelope.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import { RowArena, sliceRow } from '../features/rows.ts';
-import { LatencyHistogram } from '../latency.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { PublishFilter, type PublishPolicy } from './policy.ts';
+import { InlinePreparer, type Preparer, type Taker } from './preparer.ts';
 import type { Publisher } from './publisher.ts';
 import { type Slot, tellVerdicts } from './settle.ts';
+import { LaneStats, type ScoredNumbers } from './stats.ts';
+
+export { LaneStats, type ScoredNumbers } from './stats.ts';
 
 const SCORING_AT_ONCE = 2;
 const ARENAS = SCORING_AT_ONCE + 1;
@@ -41,6 +44,8 @@ export interface LaneContext {
   readonly store: Store;
   readonly outputs: readonly LaneOutput[];
   readonly batchSize: number;
+  /** Prepares in worker threads; left out: here. */
+  readonly prepare?: (taker: Taker) => Preparer;
   readonly bury: Bury;
   /** Called when events can be found by feedback. */
   readonly onJoined: (events: readonly Event[]) => void;
@@ -58,51 +63,15 @@ export interface LaneContext {
   readonly telemetry: Telemetry;
 }
 
-/** A scored batch for whoever watches: valid only during the call. */
-export interface ScoredNumbers {
-  /** ms */
-  readonly at: number;
-  readonly rows: Rows;
-  /** count x classes probabilities. */
-  readonly scores: Float32Array;
-  /** Label indices, -1 while learning. */
-  readonly predicted: Int32Array;
-  readonly events: readonly Event[];
-  /** Of the same events, as they are told. */
-  readonly verdicts: readonly Verdict[];
-  readonly model: string;
-  /** From arrival to verdict, of the first event. */
-  readonly latencyMs: number;
-}
-
 interface Batch {
-  readonly arena: RowArena;
+  readonly rows: () => Rows;
+  /** The rows are not read any more. */
+  readonly release: () => void;
   readonly events: Event[];
   /** events[i] came with owners[i]. */
   readonly owners: Slot[];
   /** Each message once. */
   readonly slots: Slot[];
-}
-
-/** What the metrics windows read and reset. */
-export class LaneStats {
-  events = 0;
-  dead = 0;
-  learning = 0;
-  readonly byLabel: number[];
-  readonly latency = new LatencyHistogram();
-
-  constructor(labels: number) {
-    this.byLabel = new Array<number>(labels).fill(0);
-  }
-
-  reset(): void {
-    this.events = 0;
-    this.dead = 0;
-    this.learning = 0;
-    this.byLabel.fill(0);
-    this.latency.reset();
-  }
 }
 
 interface Output extends LaneOutput {
@@ -114,7 +83,10 @@ export class Lane {
   readonly stats: LaneStats;
   readonly #context: LaneContext;
   readonly #outputs: readonly Output[];
+  readonly #preparer: Preparer;
   readonly #free: RowArena[] = [];
+  /** Of the open batch. */
+  #arena: RowArena;
   #open: Batch;
   #scoring = 0;
   #unfinished = 0;
@@ -131,16 +103,19 @@ export class Lane {
     }));
     const { dims, denseDims } = context.task.shape;
     for (let i = 0; i < ARENAS; i++) this.#free.push(new RowArena(dims, denseDims));
-    this.#open = this.#newBatch();
+    this.#arena = this.#free.pop()!;
+    this.#open = this.#newBatch(this.#arena);
+    const taker = this.#taker();
+    this.#preparer = context.prepare?.(taker) ?? new InlinePreparer(context.task, taker);
   }
 
   get name(): string {
     return this.#context.task.name;
   }
 
-  /** False while the open batch is full and both scorers are busy: await `room` before the next offer. */
+  /** False while as much is prepared, and scored, as may be: await `room` before the next offer. */
   get hasRoom(): boolean {
-    return !this.#full() || this.#canDispatch();
+    return this.#preparer.hasRoom;
   }
 
   room(): Promise<void> {
@@ -148,30 +123,10 @@ export class Lane {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Decodes one message into the open batch; what cannot be used is buried. Never throws. */
+  /** Brings one message into a batch, in its turn; what cannot be used is buried. Never throws. */
   offer(slot: Slot): void {
     this.#unfinished += 1;
-    const batch = this.#open;
-    const before = batch.events.length;
-    try {
-      const events = this.#context.task.decode(slot.message);
-      for (const event of events) {
-        this.#context.task.fill(event, batch.arena);
-        batch.events.push(event);
-        batch.owners.push(slot);
-      }
-    } catch (thrown) {
-      // Rows of earlier events of this message stay in the batch; the message as a whole is buried and not settled by the batch.
-      this.#bury(slot, asSluiceError(thrown, 'DECODE_UNEXPECTED'));
-      return;
-    }
-    if (batch.events.length === before) {
-      // A message of no events (an empty array) is done.
-      this.#finish(slot, 'done');
-      return;
-    }
-    batch.slots.push(slot);
-    if (this.#full()) this.#dispatch();
+    this.#preparer.offer(slot);
   }
 
   /** Takes one message that must not be decoded and makes it a dead letter. */
@@ -182,7 +137,7 @@ export class Lane {
 
   /** Called when the source has nothing more at hand. */
   flush(): void {
-    if (this.#scoring === 0) this.#dispatch();
+    this.#preparer.flush();
   }
 
   /** Resolves when nothing is in flight in this lane. */
@@ -192,43 +147,87 @@ export class Lane {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
+  #taker(): Taker {
+    return {
+      hasRoom: () => !this.#full() || this.#canDispatch(),
+      arena: () => this.#arena,
+      take: (slot, events) => this.#take(slot, events),
+      mayScore: () => this.#canDispatch(),
+      score: (rows, release, owners, events) => this.#takeAll(rows, release, owners, events),
+      refuse: (slot, error) => this.#bury(slot, error),
+      rest: () => {
+        if (this.#scoring === 0) this.#dispatch();
+        this.#wake();
+      },
+    };
+  }
+
+  /** The rows of these events stand in the arena of the open batch. */
+  #take(slot: Slot, events: readonly Event[]): void {
+    if (events.length === 0) {
+      // A message of no events (an empty array) is done.
+      this.#finish(slot, 'done');
+      return;
+    }
+    for (const event of events) {
+      this.#open.events.push(event);
+      this.#open.owners.push(slot);
+    }
+    this.#open.slots.push(slot);
+    if (this.#full()) this.#dispatch();
+  }
+
+  /** A batch of its own, whose rows lie elsewhere; owners[i] brought events[i]. */
+  #takeAll(rows: Rows, release: () => void, owners: Slot[], events: Event[]): void {
+    this.#start({ rows: () => rows, release, events, owners, slots: [...new Set(owners)] });
+  }
+
+  #wake(): void {
+    if (this.#waiting.length > 0 && this.hasRoom) for (const wake of this.#waiting.splice(0)) wake();
+  }
+
   #full(): boolean {
-    const { arena, events } = this.#open;
-    return events.length >= this.#context.batchSize || arena.cells >= MAX_CELLS;
+    return this.#open.events.length >= this.#context.batchSize || this.#arena.cells >= MAX_CELLS;
   }
 
   #canDispatch(): boolean {
     return this.#scoring < SCORING_AT_ONCE && this.#free.length > 0;
   }
 
-  #newBatch(): Batch {
-    const arena = this.#free.pop()!;
+  #newBatch(arena: RowArena): Batch {
     arena.reset();
-    return { arena, events: [], owners: [], slots: [] };
+    const release = (): void => void this.#free.push(arena);
+    return { rows: () => arena.view(), release, events: [], owners: [], slots: [] };
   }
 
   #dispatch(): void {
     if (this.#open.events.length === 0 || !this.#canDispatch()) return;
     const batch = this.#open;
-    this.#open = this.#newBatch();
+    this.#arena = this.#free.pop()!;
+    this.#open = this.#newBatch(this.#arena);
+    this.#start(batch);
+  }
+
+  #start(batch: Batch): void {
     this.#scoring += 1;
     this.#run(batch).catch((thrown) =>
       this.#context.telemetry.error(asSluiceError(thrown), { task: this.name }),
     );
   }
 
-  /** Gives the arena back, once; lets the next batch go. */
+  /** Gives the rows back, once; lets the next batch go. */
   #release(batch: Batch): void {
-    this.#free.push(batch.arena);
+    batch.release();
     this.#scoring -= 1;
     if (this.#full() || this.#scoring === 0) this.#dispatch();
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.#preparer.goOn();
+    this.#wake();
   }
 
   async #run(batch: Batch): Promise<void> {
     let released = false;
     try {
-      const { probabilities, model, sufficient } = this.#context.scorer.score(batch.arena.view());
+      const { probabilities, model, sufficient } = this.#context.scorer.score(batch.rows());
       const scores = await probabilities;
       const verdicts = this.#decide(batch, scores, model, sufficient);
       const predicted = Int32Array.from(verdicts, (verdict) => verdict.label);
@@ -278,7 +277,7 @@ export class Lane {
   #watch(batch: Batch, verdicts: readonly Verdict[], predicted: Int32Array, scores: Float32Array): void {
     const at = verdicts[0].decidedAt;
     const latencyMs = performance.now() - batch.owners[0].startedAt;
-    const rows = batch.arena.view();
+    const rows = batch.rows();
     const { model } = verdicts[0];
     const { events } = batch;
     this.#context.onScored?.({ at, rows, scores, predicted, events, verdicts, model, latencyMs });
@@ -290,7 +289,7 @@ export class Lane {
       task: task.name,
       features: task.features,
       model,
-      rows: batch.arena.view(),
+      rows: batch.rows(),
       events: batch.events,
       scores,
       classes: task.labels.length,
@@ -348,7 +347,7 @@ export class Lane {
       if (error.code === 'MODEL_INPUT') {
         for (let i = 0; i < batch.events.length; i++) {
           await scorer
-            .score(sliceRow(batch.arena.view(), i))
+            .score(sliceRow(batch.rows(), i))
             .probabilities.catch(() => poisoned.add(batch.owners[i]));
         }
       }

@@ -12,12 +12,17 @@ export type SearchRange =
   | { readonly scale: 'linear' | 'log'; readonly from: number; readonly to: number }
   | { readonly values: readonly number[] };
 
+/** The label of a row of which none is known: kinds that teach themselves learn from it what they are sure of. */
+export const OWN_LABEL = -2;
+
 export interface ModelKind {
   /** One sentence for a person who chooses. */
   readonly summary: string;
   /** The shapes it takes: two labels or any number of them; with dense columns or without. */
   readonly labels: 'two' | 'any';
   readonly columns: boolean;
+  /** Whether it learns rows with OWN_LABEL; other kinds skip them: plain learners only learn their own mistakes by heart. */
+  readonly teachesItself: boolean;
   readonly options: z.ZodObject<Readonly<Record<string, z.ZodType<number>>>>;
   /** The search space of experiments; an option that is not in it stays as configured. */
   readonly search: Readonly<Record<string, SearchRange>>;
@@ -36,6 +41,7 @@ export const modelKinds = {
       'Logistic (two labels) or softmax regression over hashed and dense features, learned online with a rate of its own per feature (AdaGrad). Fast, small, explainable; the first choice for text.',
     labels: 'any',
     columns: true,
+    teachesItself: false,
     options: z.strictObject({
       rate: option(
         1e-6,
@@ -63,9 +69,10 @@ export const modelKinds = {
   },
   text: {
     summary:
-      'The mean of several learners for texts and mails with two labels: one per view of the mail, one over naive-Bayes ratios of all features; calibrated as labels come. More accurate than `linear` where rows have views; four times its memory, half as long again to score, twice as long to learn.',
+      'The mean of several learners for texts and mails with two labels: one per view of the mail, one over naive-Bayes ratios of all features; calibrated as labels come. More accurate than `linear` where rows have views; three times its memory, half as long again to score, four times as long to learn.',
     labels: 'two',
     columns: false,
+    teachesItself: true,
     options: z.strictObject({
       views: z
         .literal([1, 2, 4, 8])
@@ -93,7 +100,7 @@ export const modelKinds = {
       ),
       all: flag(
         0,
-        'Whether there is a learner over all features besides those of the views (1) or not (0): a little more time, no more memory.',
+        'Whether there is a learner over all features besides those of the views (1) or not (0): a third more memory, half as much time again.',
       ),
       guard: flag(
         1,

@@ -4,10 +4,15 @@
  * an event: under a 64-bit hash of task and event stands the list of newest seqs of the events with that hash
  * (nearly always one), and the entry's own names decide.
  *
+ * What a model learned as its own label (OWN_LABEL) is an entry too, below the label of its event: it stays effective
+ * beside the first label, and goes with it when that is replaced or withdrawn. On disk such a label names it as
+ * what it supersedes, negative.
+ *
  * Pruning never takes what the newest snapshot of the task does not hold; older snapshots that lie before the
  * pruned part are dropped with it, since nothing could be replayed onto them.
  */
 import type { JoinedRow, JournalEntry, Journal as JournalPart } from '../contract.ts';
+import { OWN_LABEL } from '../model/kinds.ts';
 import { ByteReader, ByteWriter, readJoined, wellFormed, writeJoined } from './codec.ts';
 import { costOf, glance, LAST, nameKey, numberKey, numberOf, type Op } from './database.ts';
 import { halves, hash, scoped } from './hash.ts';
@@ -35,6 +40,8 @@ export class Journal implements JournalPart {
   #bytes = 0;
   /** Of events whose newest entry is not on disk yet; and the lists under their hashes. */
   readonly #newest = new Map<string, Newest>();
+  /** Of events whose own label is not on disk yet: its seq. */
+  readonly #own = new Map<string, number>();
   readonly #lists = new Map<string, readonly number[]>();
 
   constructor(rooms: Rooms, snapshots: SnapshotRoom) {
@@ -58,37 +65,44 @@ export class Journal implements JournalPart {
     entered?: (entries: readonly JournalEntry[]) => void,
   ): Promise<JournalEntry[]> {
     demandGateway(this.#rooms);
-    if (entries.length === 0) return [];
     const ops: Op[] = [];
-    const done = entries.map((entry) => this.#enter(entry, ops));
+    const done = entries.map((entry) => this.#enter(entry, ops)).filter((entry) => entry !== null);
+    if (done.length === 0) return [];
     const written = this.#write(ops);
     entered?.(done);
     await written;
     for (const { task, event, seq } of done) {
       const name = `${task}\0${wellFormed(event)}`;
       if (this.#newest.get(name)?.seq === seq) this.#newest.delete(name);
+      if (this.#own.get(name) === seq) this.#own.delete(name);
     }
     return done;
   }
 
-  #enter(entry: Omit<JournalEntry, 'seq' | 'supersedes'>, ops: Op[]): JournalEntry {
+  #enter(entry: Omit<JournalEntry, 'seq' | 'supersedes'>, ops: Op[]): JournalEntry | null {
     const event = wellFormed(entry.event);
-    const old = this.#newestOf(entry.task, event);
+    const { task, label } = entry;
+    const old = this.#newestOf(task, event)?.seq ?? 0;
+    const own = this.ownOf(task, event);
+    if (label === OWN_LABEL && (old > 0 || own > 0)) return null;
     const seq = this.#next++;
-    const full: JournalEntry = { ...entry, seq, supersedes: old?.seq ?? 0 };
-    const value = encodeEntry(this.#writer, full, this.#rooms.clock.now());
+    const full: JournalEntry = { ...entry, seq, supersedes: old };
+    const value = encodeEntry(this.#writer, { ...full, supersedes: old || -own }, this.#rooms.clock.now());
     this.#bytes += costOf(value.length);
-    if (!this.#tasks.has(entry.task)) this.#tasks.set(entry.task, { pruned: 0 });
-    ops.push({ table: this.#rooms.tables.journal, key: nameKey(entry.task, seq), value });
-    this.#relist(entry.task, event, old?.seq ?? 0, seq, ops);
-    this.#newest.set(`${entry.task}\0${event}`, { seq, label: entry.label });
+    if (!this.#tasks.has(task)) this.#tasks.set(task, { pruned: 0 });
+    ops.push({ table: this.#rooms.tables.journal, key: nameKey(task, seq), value });
+    // The first label of an event is learned on top of the model's own.
+    this.#relist(task, event, old === 0 && label >= 0 ? [] : [old, own], seq, ops);
+    const name = `${task}\0${event}`;
+    if (label === OWN_LABEL) this.#own.set(name, seq);
+    else this.#newest.set(name, { seq, label });
     return full;
   }
 
-  /** In the list of an event's hash, puts `seq` (0: nothing) in the place of `old`. */
-  #relist(task: string, event: string, old: number, seq: number, ops: Op[]): void {
+  /** In the list of an event's hash, puts `seq` (0: nothing) in the place of `gone`. */
+  #relist(task: string, event: string, gone: readonly number[], seq: number, ops: Op[]): void {
     const key = this.#labelKey(task, event);
-    const list = this.#listOf(key).filter((other) => other !== old);
+    const list = this.#listOf(key).filter((other) => !gone.includes(other));
     if (seq > 0) list.push(seq);
     ops.push({ table: this.#rooms.tables.labels, key, value: list.length > 0 ? numberKey(...list) : null });
     this.#lists.set(key.toString('latin1'), list);
@@ -124,10 +138,23 @@ export class Journal implements JournalPart {
 
   #newestOf(task: string, event: string): Newest | null {
     const underWay = this.#newest.get(`${task}\0${event}`);
-    if (underWay) return underWay;
+    return underWay ?? this.#listed(task, event, (label) => label !== OWN_LABEL);
+  }
+
+  ownOf(task: string, event: string): number {
+    const named = wellFormed(event);
+    const underWay = this.#own.get(`${task}\0${named}`);
+    const listed = () => this.#listed(task, named, (label) => label === OWN_LABEL)?.seq ?? 0;
+    // Under way it may have been taken out of the list already.
+    if (underWay === undefined) return listed();
+    return this.#listOf(this.#labelKey(task, named)).includes(underWay) ? underWay : 0;
+  }
+
+  /** What the list of an event's hash has of the event. */
+  #listed(task: string, event: string, wanted: (label: number) => boolean): Newest | null {
     for (const seq of this.#listOf(this.#labelKey(task, event))) {
       const head = this.#headAt(task, seq);
-      if (head && head.event === event) return { seq, label: head.label };
+      if (head && head.event === event && wanted(head.label)) return { seq, label: head.label };
     }
     return null;
   }
@@ -158,8 +185,8 @@ export class Journal implements JournalPart {
       const entry = encodeEntry(this.#writer, { seq, ...head, joined }, storedAt);
       this.#bytes += costOf(entry.length) - costOf(before);
       ops.push({ table: journal, key: nameKey(task, seq), value: entry });
-      for (let older = head.supersedes; older > 0; ) {
-        const next: number = this.#headAt(task, older)?.supersedes ?? 0;
+      for (let older = Math.abs(head.supersedes); older > 0; ) {
+        const next: number = Math.abs(this.#headAt(task, older)?.supersedes ?? 0);
         this.#bytes -= costOf(glance(journal, nameKey(task, older))?.length ?? 0);
         ops.push({ table: journal, key: nameKey(task, older), value: null });
         older = next;
@@ -180,12 +207,14 @@ export class Journal implements JournalPart {
     }
   }
 
-  read(task: string, after: number, limit: number): { entries: JournalEntry[]; through: number } {
-    return this.#pages(task, after, limit, (...entry) => this.#isEffective(...entry));
+  read(task: string, after: number, limit: number, { own = false } = {}): Page {
+    const wanted: Wanted = (name, seq, head) =>
+      (own || head.label !== OWN_LABEL) && this.#isEffective(name, seq, head);
+    return this.#pages(task, after, limit, wanted);
   }
 
-  tail(task: string, after: number, limit: number): { entries: JournalEntry[]; through: number } {
-    return this.#pages(task, after, limit, () => true);
+  tail(task: string, after: number, limit: number): Page {
+    return this.#pages(task, after, limit, (_task, _seq, { label }) => label !== OWN_LABEL);
   }
 
   before(task: string, newest: number): number {
@@ -194,12 +223,7 @@ export class Journal implements JournalPart {
     return keys.length > newest ? numberOf(keys[newest]) : 0;
   }
 
-  #pages(
-    task: string,
-    after: number,
-    limit: number,
-    wanted: (task: string, seq: number, head: EntryHead) => boolean,
-  ): { entries: JournalEntry[]; through: number } {
+  #pages(task: string, after: number, limit: number, wanted: Wanted): Page {
     const { journal } = this.#rooms.tables;
     const entries: JournalEntry[] = [];
     let through = after;
@@ -214,14 +238,10 @@ export class Journal implements JournalPart {
 
   /** Unless it withdraws or another has taken its place. */
   #isEffective(task: string, seq: number, head: EntryHead): boolean {
-    return head.label >= 0 && this.#listOf(this.#labelKey(task, head.event)).includes(seq);
+    return head.label !== -1 && this.#listOf(this.#labelKey(task, head.event)).includes(seq);
   }
 
-  #entryAt(
-    task: string,
-    seq: number,
-    wanted: (task: string, seq: number, head: EntryHead) => boolean,
-  ): JournalEntry | null {
+  #entryAt(task: string, seq: number, wanted: Wanted): JournalEntry | null {
     const value = glance(this.#rooms.tables.journal, nameKey(task, seq));
     if (!value) return null;
     try {
@@ -229,7 +249,7 @@ export class Journal implements JournalPart {
       const head = readHead(from);
       if (!wanted(task, seq, head)) return null;
       const { storedAt: _, ...rest } = head;
-      return { seq, ...rest, joined: readJoined(from) };
+      return { seq, ...rest, supersedes: Math.max(0, head.supersedes), joined: readJoined(from) };
     } catch (error) {
       tellDamage(this.#rooms, error, 'journal');
       return null;
@@ -276,7 +296,7 @@ export class Journal implements JournalPart {
       if (head && !wanted(head)) break;
       this.#bytes -= costOf(glance(journal, nameKey(task, seq))?.length ?? 0);
       ops.push({ table: journal, key: nameKey(task, seq), value: null });
-      if (head) this.#relist(task, head.event, seq, 0, ops);
+      if (head) this.#relist(task, head.event, [seq], 0, ops);
       pruned = seq;
     }
     if (pruned === 0) return false;
@@ -296,6 +316,7 @@ export class Journal implements JournalPart {
 
   #load(): void {
     this.#newest.clear();
+    this.#own.clear();
     this.#lists.clear();
     this.#tasks.clear();
     this.#next = 1;
@@ -313,6 +334,12 @@ export class Journal implements JournalPart {
 }
 
 type EntryHead = Omit<JournalEntry, 'seq' | 'joined'> & { readonly storedAt: number };
+type Wanted = (task: string, seq: number, head: EntryHead) => boolean;
+
+interface Page {
+  readonly entries: JournalEntry[];
+  readonly through: number;
+}
 
 /** The row with nothing in it, of the same shape. */
 function emptied(row: JoinedRow): JoinedRow {

@@ -9,8 +9,10 @@ import { DecisionTrial, type TriedDecision } from './decision/trial.ts';
 import { type Feedback, immediate } from './feedback.ts';
 import { type DriftMark, DriftMarks } from './marks.ts';
 import { Metrics, type MetricsReport } from './metrics.ts';
-import { type RunResult, runStream, type Tested } from './protocols.ts';
+import { type Pool, withWorkers } from './preparation.ts';
+import { type RunOptions, type RunResult, runStream, type Tested } from './protocols.ts';
 import { seededRandom } from './random.ts';
+import { SelfTraining } from './self-training.ts';
 import type { Task } from './task.ts';
 
 export interface EvaluationOptions {
@@ -24,8 +26,14 @@ export interface EvaluationOptions {
   /** Events in `input`, as far as known. */
   readonly total: number;
   readonly protocol: Protocol;
+  /** prequential: events before this one, from 0, are learned from as ever and not counted; default 0. */
+  readonly testFrom?: number;
   readonly feedback: Feedback;
   readonly seed: number;
+  /** Threads beside this one that prepare mail; default 0. Results do not depend on it. */
+  readonly workers?: number;
+  /** As in `runStream`. */
+  readonly isUnsure?: RunOptions['isUnsure'];
   readonly onTested?: (tested: Tested) => void;
   /** Events of `input` so far, and the accuracy until now. */
   readonly onProgress?: (events: number, accuracy: number) => void;
@@ -42,6 +50,8 @@ export interface Evaluation extends MetricsReport {
   readonly tested: number;
   /** Labels that the learner got from `input`. */
   readonly labels: number;
+  /** Events of `input` that the model was asked to learn as what it said of them itself. */
+  readonly selfTrained: number;
   /** The names of the labels, in the order of `confusion`. */
   readonly classes: readonly string[];
   readonly positive: string | null;
@@ -64,15 +74,19 @@ export interface Evaluation extends MetricsReport {
 }
 
 /** Where testing begins, as an index of events. */
-function testFrom({ protocol, feedback, total }: EvaluationOptions): number {
+function firstTested({ protocol, feedback, total, testFrom = 0 }: EvaluationOptions): number {
   if (protocol.kind === 'holdout') return Math.floor(protocol.trainFraction * total);
-  return Number.isFinite(feedback.delayed) ? feedback.delayed : 0;
+  return Math.max(testFrom, Number.isFinite(feedback.delayed) ? feedback.delayed : 0);
 }
 
 const rounded = (value: number, digits: number): number => Number(value.toFixed(digits));
 
 /** Runs an evaluation. Throws INPUT_INVALID where nothing could be tested, and what reading and models throw. */
-export async function evaluate(options: EvaluationOptions): Promise<Evaluation> {
+export function evaluate(options: EvaluationOptions): Promise<Evaluation> {
+  return withWorkers([options.task], options.workers ?? 0, (pool) => evaluateWith(options, pool));
+}
+
+async function evaluateWith(options: EvaluationOptions, pool: Pool | null): Promise<Evaluation> {
   const { task, engine, seed, feedback } = options;
   const mail = task.event === 'email';
   const metrics = new Metrics({ labels: task.labels, positive: task.positive, seed, mail });
@@ -80,9 +94,12 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   const trial =
     task.decision && new DecisionTrial(task, options.model !== undefined || options.train !== null);
   const started = { wall: performance.now(), cpu: process.cpuUsage() };
+  // A model that no longer changes does not teach itself either.
+  const selfTraining =
+    task.selfTraining && options.protocol.kind === 'prequential' ? new SelfTraining() : null;
   const model = options.model ?? task.newModel(engine);
   try {
-    const common = { task, model, seed };
+    const common = { task, model, pool, seed, selfTraining };
     const training = {
       ...common,
       feedback: immediate,
@@ -96,8 +113,9 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
       ...common,
       feedback,
       observer: trial,
+      isUnsure: options.isUnsure,
       total: options.total,
-      testFrom: testFrom(options),
+      testFrom: firstTested(options),
       frozen: options.protocol.kind === 'holdout',
       onTested: (tested) => {
         metrics.add(tested.truth, tested.predicted, tested.scores, tested.offset);
@@ -114,6 +132,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
       ...metrics.report(),
       n: run.events,
       labels: run.labelsGiven,
+      selfTrained: selfTraining?.asked ?? 0,
       classes: task.labels,
       positive: task.labels.length === 2 ? task.labels[task.positive] : null,
       trained: trained?.events ?? 0,

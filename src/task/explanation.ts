@@ -6,11 +6,13 @@
  * most when each stands alone, and `looked` says how many. Refuses rows of another shape (MODEL_INPUT).
  *
  * A declared field is one feature: its value, the column that says whether it was missing, the parts of a time. What
- * is taken out is missing to the model (dense) or not there (sparse). For a linear model the contributions add up
- * to the log-odds; where features work together they need not.
+ * is taken out is missing to the model (dense) or 0 (sparse). For `linear` and `text` contributions add up to the log-odds: of
+ * `text` a cell's is its share of the mean of the learners' logits, by the slope of the calibration. Where features work
+ * together they need not.
  */
 import type { Event, Model, Rows } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
+import { type Reasons, reasonsOf } from './reasons.ts';
 import type { Task } from './task.ts';
 
 export interface Contribution {
@@ -34,13 +36,15 @@ export interface Together {
 export interface Explanation {
   readonly label: string;
   readonly probability: number;
-  /** Of the label, with the whole row and with an empty one. */
+  /** Of the label, with the whole row and with one in which every feature is taken out. */
   readonly logOdds: number;
   readonly emptyLogOdds: number;
   /** Strongest first, at most as many as asked for. */
   readonly contributions: readonly Contribution[];
   /** Strongest first; empty where the kinds of cells are not known. */
   readonly together: readonly Together[];
+  /** Of a mail whose features have names; else null. */
+  readonly reasons: Reasons | null;
   /** How many features the row has, and how many were taken out one by one. */
   readonly features: number;
   readonly looked: number;
@@ -49,7 +53,7 @@ export interface Explanation {
 export interface ExplainOptions {
   /** Names of sparse buckets, as `bucketNames` gives them. */
   readonly names?: ReadonlyMap<number, string>;
-  /** Contributions given, at most. */
+  /** Contributions given, and reasons on each side, at most. */
   readonly limit?: number;
   /** Sparse cells copied in all; bounds time and, with CHUNK_CELLS, memory. */
   readonly budget?: number;
@@ -108,6 +112,7 @@ export async function explainRow(
     emptyLogOdds: without[without.length - 1].logOdds,
     contributions: contributions.slice(0, limit),
     together: together.sort(byStrength),
+    reasons: kinds.length > 0 ? reasonsOf(contributions, limit) : null,
     features: fields.size + row.cells,
     looked: fields.size + cells.length,
   };
@@ -166,7 +171,7 @@ function kindsOf(row: OneRow, names: ReadonlyMap<number, string> | undefined): [
   const kinds = new Map<string, number[]>();
   if (names === undefined) return [];
   for (const cell of row.all) {
-    const kind = /^([a-z]+): /.exec(names.get(row.bucket(cell)) ?? '')?.[1];
+    const kind = /^([a-z]+(?:Pairs)?): /i.exec(names.get(row.bucket(cell)) ?? '')?.[1];
     if (kind === undefined) continue;
     const list = kinds.get(kind);
     if (list) list.push(cell);
@@ -264,25 +269,20 @@ class OneRow {
 
   #copies(parts: readonly Part[]): Rows {
     const { indices, values, denseDims, dense } = this.#rows;
-    const kept = parts.reduce((sum, { sparse }) => sum + this.cells - sparse.length, 0);
+    const { cells } = this;
     const rows = {
       count: parts.length,
-      indptr: new Uint32Array(parts.length + 1),
-      indices: new Uint32Array(kept),
-      values: new Float32Array(kept),
+      indptr: Uint32Array.from({ length: parts.length + 1 }, (_, i) => i * cells),
+      indices: new Uint32Array(parts.length * cells),
+      values: new Float32Array(parts.length * cells),
       denseDims,
       dense: new Float32Array(parts.length * denseDims),
     };
-    let at = 0;
     for (const [i, part] of parts.entries()) {
-      let from = 0;
-      for (const gap of [...part.sparse, this.cells]) {
-        rows.indices.set(indices.subarray(from, gap), at);
-        rows.values.set(values.subarray(from, gap), at);
-        at += gap - from;
-        from = gap + 1;
-      }
-      rows.indptr[i + 1] = at;
+      rows.indices.set(indices.subarray(0, cells), i * cells);
+      rows.values.set(values.subarray(0, cells), i * cells);
+      // A cell of 0 and not none: a learner of a view takes part wherever the row has a cell of it.
+      for (const cell of part.sparse) rows.values[i * cells + cell] = 0;
       rows.dense.set(dense.subarray(0, denseDims), i * denseDims);
       for (const column of part.dense) rows.dense[i * denseDims + column] = Number.NaN;
     }

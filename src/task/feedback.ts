@@ -89,6 +89,13 @@ export function dependsOnVerdict(feedback: Feedback): boolean {
   return feedback.active !== null || feedback.errors !== null;
 }
 
+/** True where every label comes at once. */
+export function isComplete(feedback: Feedback): boolean {
+  const { delayed, lag, lagMs, partial } = feedback;
+  const late = lag > 0 || lagMs > 0;
+  return !late && delayed === Number.POSITIVE_INFINITY && partial === 1 && !dependsOnVerdict(feedback);
+}
+
 /** Share of an active learner's budget that goes to the first events, whatever they are: a blank model knows nothing. */
 const FIRST_SHARE = 0.1;
 /** Labels asked for at the head of what is left against an even spread: early ones serve longer. */

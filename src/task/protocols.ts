@@ -7,17 +7,26 @@
  * schedules of many events a call. Where they do (active, errors), events are scored a few at a time, and
  * scores after an event whose label was learned at once are thrown away and asked for again. Rows whose
  * labels come later are kept until then; nothing else is.
+ *
+ * A model that trains itself is asked, after every few events, to learn those that it was sure of and that have no
+ * label by then, as a gateway asks after each batch; a label that comes later is learned on top.
  */
 import type { Event, Message, Model } from '../contract.ts';
-import { asSluiceError, type ErrorCode, SluiceError } from '../errors.ts';
+import { type ErrorCode, SluiceError } from '../errors.ts';
 import { RowArena } from '../features/rows.ts';
-import { dependsOnVerdict, type Feedback, Teacher } from './feedback.ts';
+import { dependsOnVerdict, type Feedback, isComplete, Teacher } from './feedback.ts';
+import { type Pool, prepare } from './preparation.ts';
 import { type Chunk, keepRows, Order, type Pending, Queue } from './schedule.ts';
+import { type SelfTraining, surely } from './self-training.ts';
 import type { Task } from './task.ts';
 
 /** Rows of one call where the schedule is known; and where it is not. */
 const CHUNK = 512;
 const ASKED_CHUNK = 128;
+/** Events after which a model that trains itself does. */
+const SELF_SPAN = 16;
+
+const NONE: ReadonlySet<number> = new Set();
 
 /** One tested event: indices of labels, and where its probabilities lie. */
 export interface Tested {
@@ -43,6 +52,8 @@ export interface Observer {
 export interface RunOptions {
   readonly task: Task;
   readonly model: Model;
+  /** Threads that decode and make rows of this task; default: here. Results do not depend on it. */
+  readonly pool?: Pool | null;
   readonly feedback: Feedback;
   readonly seed: number;
   /** Events of the stream, as far as known: active learning spreads its budget over them. */
@@ -54,6 +65,13 @@ export interface RunOptions {
   readonly onTested: (tested: Tested) => void;
   /** With one, events that only train are scored too. */
   readonly observer?: Observer | null;
+  /** What the model may learn by itself; null: it does not. It is told every label. */
+  readonly selfTraining?: SelfTraining | null;
+  /**
+   * Whether the probabilities of one event, at `offset`, are too even for a verdict. Under `errors` no verdict is never a
+   * right one: whoever files such an event by hand tells its label, with the chance of an error. Default: never.
+   */
+  readonly isUnsure?: (scores: Float32Array, offset: number) => boolean;
   /** After each call of the model: events so far. */
   readonly onProgress?: (events: number) => void;
 }
@@ -84,19 +102,16 @@ export async function runStream(messages: AsyncIterable<Message>, options: RunOp
     running.catch(() => {});
     chunk = newChunk(chunk.arena === arenas[0] ? arenas[1] : arenas[0], chunk.first + chunk.ids.length);
   };
-  for await (const message of messages) {
-    let events: readonly Event[];
-    try {
-      events = options.task.decode(message);
-    } catch (error) {
-      const { code } = asSluiceError(error, 'DECODE_UNEXPECTED');
-      dead[code] = (dead[code] ?? 0) + 1;
+  for await (const prepared of prepare(messages, [options.task], options.pool ?? null)) {
+    const { message, events, refusal } = prepared;
+    if (refusal) {
+      dead[refusal.code] = (dead[refusal.code] ?? 0) + 1;
       continue;
     }
     const truth = truthOf(message, options.task);
-    for (const event of events) {
+    for (const [i, event] of events.entries()) {
       if (timed && event.at === 0) throw noTime(message);
-      options.task.fill(event, chunk.arena);
+      prepared.fill(i, chunk.arena);
       options.observer?.met(event, chunk.first + chunk.ids.length);
       clock = Math.max(clock, event.at);
       chunk.ids.push(event.id);
@@ -158,6 +173,8 @@ class Run {
   readonly #pending = new Queue<Pending>();
   /** Those of them whose rows lie in the current chunk. */
   readonly #fresh = new Set<Pending>();
+  /** All of them, by their event. */
+  readonly #coming = new Map<number, Pending>();
   #span = 1;
 
   constructor(options: RunOptions) {
@@ -213,9 +230,10 @@ class Run {
   #grant(chunk: Chunk, row: number, label: number): void {
     const [index, clock] = [chunk.first + row, chunk.clocks[row]];
     if (label < 0) return;
-    const pending: Pending = { index, clock, label, row, kept: null };
+    const pending: Pending = { index, clock, label, sure: -1, row, kept: null };
     this.#pending.push(pending);
     this.#fresh.add(pending);
+    this.#coming.set(index, pending);
   }
 
   /** True where the training part need not be scored. */
@@ -224,28 +242,81 @@ class Run {
   }
 
   async #takePlanned(chunk: Chunk): Promise<void> {
-    const { observer, model } = this.#options;
+    const rows = chunk.ids.length;
+    const span = this.#isOpen(chunk) ? SELF_SPAN : rows;
+    for (let from = 0; from < rows; from += span)
+      await this.#takeSpan(chunk, from, Math.min(rows, from + span));
+  }
+
+  /** Scores rows [from, to), each after the labels that come before it. */
+  async #takeSpan(chunk: Chunk, from: number, to: number): Promise<void> {
+    const { observer, model, selfTraining, feedback } = this.#options;
+    const open = selfTraining && !isComplete(feedback);
     const order = new Order(chunk);
     /** By row the labels that came before it. */
     const came: (readonly Pending[])[] = [];
-    for (let row = 0; row < chunk.ids.length; row++) {
+    for (let row = from; row < to; row++) {
       const index = chunk.first + row;
       came[row] = this.#arrivals(index, chunk.clocks[row]);
       for (const arrival of came[row]) order.learn(arrival);
-      if (observer || !this.#untested(chunk, row)) order.score(row);
+      if (observer || open || !this.#untested(chunk, row)) order.score(row);
       const label = this.#stopped(index) ? -1 : this.#teacher.label(index, chunk.truths[row]);
       this.#grant(chunk, row, label);
     }
     // A label that comes right after the last row is learned now, while its row is at hand.
     const next = chunk.first + chunk.ids.length;
-    const last = this.#arrivals(next, Number.NEGATIVE_INFINITY);
+    const last = to === chunk.ids.length ? this.#arrivals(next, Number.NEGATIVE_INFINITY) : [];
     for (const arrival of last) order.learn(arrival);
     const scores = await order.run(model);
-    for (let row = 0; row < chunk.ids.length; row++) {
-      for (const { index, label } of came[row]) observer?.labelled(index, label);
+    for (let row = from; row < to; row++) {
+      this.#learned(came[row]);
       this.#test(chunk, row, scores, order.place(row));
     }
-    for (const { index, label } of last) observer?.labelled(index, label);
+    this.#learned(last);
+    const labelled = new Set([...came.slice(from), last].flat().map(({ index }) => index));
+    await this.#teachItself(chunk, from, to, scores, order.place(from), labelled);
+  }
+
+  /** Labels that were learned, in order. */
+  #learned(arrivals: readonly Pending[]): void {
+    const { observer, selfTraining } = this.#options;
+    for (const { index, label, sure } of arrivals) {
+      observer?.labelled(index, label);
+      selfTraining?.learned(label, sure);
+      this.#coming.delete(index);
+    }
+  }
+
+  /** Whether events of this chunk may be left without a label when they are scored. */
+  #isOpen(chunk: Chunk): boolean {
+    const { selfTraining, feedback } = this.#options;
+    if (!selfTraining) return false;
+    return !isComplete(feedback) || chunk.truths.some((truth) => truth < 0);
+  }
+
+  /** Rows [from, to) were scored, the first at `place`; those in `labelled` have their label already. */
+  async #teachItself(
+    chunk: Chunk,
+    from: number,
+    to: number,
+    scores: Float32Array,
+    place: number,
+    labelled: ReadonlySet<number> = NONE,
+  ): Promise<void> {
+    const { selfTraining, model } = this.#options;
+    if (!selfTraining) return;
+    const may = (row: number) => {
+      const index = chunk.first + from + row;
+      return !labelled.has(index) && !(this.#atOnce && this.#coming.has(index));
+    };
+    const rows = selfTraining.choose(scores.subarray(2 * place), to - from, may);
+    if (rows.length === 0) return;
+    const order = new Order(chunk);
+    for (const row of rows) {
+      order.learnOwn(from + row);
+      selfTraining.ask();
+    }
+    await order.run(model);
   }
 
   async #takeAsking(chunk: Chunk): Promise<void> {
@@ -253,10 +324,9 @@ class Run {
     let row = 0;
     while (row < chunk.ids.length) {
       const order = new Order(chunk);
-      for (const arrival of this.#arrivals(chunk.first + row, chunk.clocks[row])) {
-        order.learn(arrival);
-        this.#options.observer?.labelled(arrival.index, arrival.label);
-      }
+      const came = this.#arrivals(chunk.first + row, chunk.clocks[row]);
+      for (const arrival of came) order.learn(arrival);
+      this.#learned(came);
       const end = this.#reach(chunk, row);
       for (let i = row; i < end; i++) order.score(i);
       const scores = await order.run(this.#options.model);
@@ -267,12 +337,15 @@ class Run {
         const verdict = decide(scores, offset, classes);
         this.#test(chunk, row, scores, order.place(row));
         const index = chunk.first + row;
-        const label = this.#stopped(index) ? -1 : this.#teacher.label(index, chunk.truths[row], verdict);
+        const unsure = this.#options.isUnsure?.(scores, offset) === true;
+        const told = unsure ? { ...verdict, predicted: -1 } : verdict;
+        const label = this.#stopped(index) ? -1 : this.#teacher.label(index, chunk.truths[row], told);
         this.#grant(chunk, row, label);
         // Learned at once: what was scored beyond this row was scored too early.
         granted = label >= 0 && this.#atOnce;
         row += 1;
       }
+      await this.#teachItself(chunk, from, row, scores, order.place(from));
       this.#span = granted ? Math.max(1, (row - from) >> 1) : Math.min(ASKED_CHUNK, this.#span * 2);
     }
   }
@@ -284,8 +357,16 @@ class Run {
 
   /** How far from `row` events can be scored before a label, on its way or given meanwhile, must be learned. */
   #reach(chunk: Chunk, row: number): number {
-    const first: Pending = { index: chunk.first + row, clock: chunk.clocks[row], label: -1, row, kept: null };
-    const most = Math.min(chunk.ids.length, row + (this.#atOnce ? this.#span : ASKED_CHUNK));
+    const first: Pending = {
+      index: chunk.first + row,
+      clock: chunk.clocks[row],
+      label: -1,
+      sure: -1,
+      row,
+      kept: null,
+    };
+    const all = this.#options.selfTraining ? SELF_SPAN : ASKED_CHUNK;
+    const most = Math.min(chunk.ids.length, row + (this.#atOnce ? Math.min(all, this.#span) : all));
     let end = row + 1;
     for (; end < most; end++) {
       const [index, clock] = [chunk.first + end, chunk.clocks[end]];
@@ -300,10 +381,13 @@ class Run {
   #test(chunk: Chunk, row: number, scores: Float32Array, place: number): void {
     const truth = chunk.truths[row];
     const counts = truth >= 0 && !this.#untested(chunk, row);
-    const { observer, onTested, task } = this.#options;
-    if (!counts && !observer) return;
+    const { observer, onTested, task, selfTraining } = this.#options;
     const classes = task.labels.length;
     const offset = place * classes;
+    const coming = selfTraining && this.#coming.get(chunk.first + row);
+    selfTraining?.passed(1);
+    if (coming) coming.sure = surely(scores, offset);
+    if (!counts && !observer) return;
     const { predicted } = decide(scores, offset, classes);
     const index = chunk.first + row;
     const tested = { id: chunk.ids[row], index, truth, predicted, scores, offset };

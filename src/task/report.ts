@@ -31,7 +31,26 @@ export type ReportedQuality = MetricsReport & Pick<Evaluation, 'classes' | 'posi
 export interface ReportHead {
   readonly task: string;
   readonly protocol: string;
+  /** Counted from this event on, from 1. */
+  readonly testFrom?: number;
   readonly feedback: string;
+  /** holdout: the part of the stream that trains. */
+  readonly trainFraction?: number;
+  /** What is read of a mail, where that was said. */
+  readonly preset?: string;
+}
+
+const WIDTH = 80;
+
+/** As many parts a line as fit, dots between. */
+function joined(parts: readonly string[]): string[] {
+  const lines: string[] = [];
+  for (const part of parts) {
+    const longer = lines.length === 0 ? part : `${lines.at(-1)} · ${part}`;
+    if (lines.length > 0 && longer.length <= WIDTH) lines[lines.length - 1] = longer;
+    else lines.push(part);
+  }
+  return lines;
 }
 
 function headLines(head: ReportHead, result: Evaluation): string[] {
@@ -39,6 +58,7 @@ function headLines(head: ReportHead, result: Evaluation): string[] {
     `${thousands(result.n)} events`,
     `${thousands(result.tested)} tested`,
     `${thousands(result.labels)} labels given`,
+    ...(result.selfTrained > 0 ? [`${thousands(result.selfTrained)} self-trained`] : []),
     ...(result.trained > 0 ? [`${thousands(result.trained)} trained before`] : []),
     ...Object.entries(result.dead).map(([code, n]) => `${thousands(n)} ${code}`),
   ];
@@ -48,8 +68,14 @@ function headLines(head: ReportHead, result: Evaluation): string[] {
     `${thousands(result.peakRssMiB)} MiB`,
     `model ${(result.model.bytes / 1024 ** 2).toFixed(1)} MiB`,
   ];
-  const setting = [head.task, head.protocol, `feedback ${head.feedback}`, result.model.kind, result.backend];
-  return [[...setting, `seed ${result.seed}`].join(' · '), counts.join(' · '), cost.join(' · ')];
+  const cut = head.trainFraction ? `, the first ${percent(head.trainFraction, 0)} trained` : '';
+  const setting = [
+    ...[head.task, `${head.protocol}${cut}`, `feedback ${head.feedback}`],
+    ...(head.testFrom === undefined ? [] : [`counted from event ${thousands(head.testFrom)}`]),
+    ...(head.preset === undefined ? [] : [head.preset]),
+    ...[result.model.kind, result.backend, `seed ${result.seed}`],
+  ];
+  return [setting, counts, cost].flatMap(joined);
 }
 
 function qualityLines(result: ReportedQuality): string[] {
@@ -140,14 +166,15 @@ function decisionLines({ decision }: Evaluation): string[] {
   const { negative, positive, from, figures } = decision;
   if (from === null) {
     const evidence = `${thousands(figures.confirmed)} of ${thousands(figures.least)} ${negative} confirmed`;
-    return [`decided: nothing, ${evidence}; unsure ${thousands(decision.spam.unsure)} ${positive}`];
+    return [`a gateway would not act yet: ${evidence}`];
   }
   const { ham, spam } = decision.since;
   const words = ({ tagged, held, tested }: typeof ham, name: string) =>
     `${thousands(tagged + held)} of ${thousands(tested)} ${name}`;
-  const unsure = `unsure ${thousands(spam.unsure)} ${positive}`;
+  const acts = decision.hold === null ? 'tags' : decision.tag === null ? 'holds' : 'tags or holds';
+  const unsure = `${thousands(spam.unsure)} unsure`;
   return [
-    `decided from event ${thousands(from + 1)} on: ${words(ham, negative)}, ${words(spam, positive)}; ${unsure}`,
+    `a gateway ${acts} from event ${thousands(from + 1)} on: ${words(ham, negative)}, ${words(spam, positive)}, ${unsure}`,
   ];
 }
 

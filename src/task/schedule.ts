@@ -4,6 +4,7 @@
  */
 import type { Model, Rows } from '../contract.ts';
 import { concat, type RowArena } from '../features/rows.ts';
+import { OWN_LABEL } from '../model/kinds.ts';
 
 /** Events in order, with what the protocol needs to know of them. */
 export interface Chunk {
@@ -20,6 +21,8 @@ export interface Pending {
   readonly index: number;
   readonly clock: number;
   readonly label: number;
+  /** The label that the event's verdict was very sure of, -1 for none. */
+  sure: number;
   /** Which row of `kept`, or of the current chunk where that is null. */
   row: number;
   /** A copy of rows of one earlier chunk; those that wait together share it. */
@@ -104,6 +107,12 @@ export class Order {
       this.#labels.set(pending.row, pending.label);
       this.#steps.push({ row: pending.row, kept: false, learn: true });
     }
+  }
+
+  /** Has the model learn a row of the chunk as what it says of it itself. */
+  learnOwn(row: number): void {
+    this.#labels.set(row, OWN_LABEL);
+    this.#steps.push({ row, kept: false, learn: true });
   }
 
   /** Where the chunk's row lies in what `run` returns. */

@@ -14,6 +14,7 @@ import { featurizers } from '../features/index.ts';
 import type { RowArena } from '../features/rows.ts';
 import { defaultKind, type ModelKind, modelKinds, takesShape } from '../model/kinds.ts';
 import { type DecisionOptions, decisionOptions, resolveDecision } from './decision/options.ts';
+import { type SelfTrainingGiven, trainsItself } from './self-training.ts';
 
 export interface TaskSpec {
   readonly name: string;
@@ -29,10 +30,14 @@ export interface TaskSpec {
   readonly model?: { readonly kind?: string; readonly options?: Readonly<Record<string, unknown>> };
   /** Options of decision.ts; defaults where left out. */
   readonly decision?: unknown;
+  /** Default `auto`. */
+  readonly selfTraining?: SelfTrainingGiven;
   readonly seed: number;
 }
 
 export interface Task {
+  /** What it was bound from, so that another thread can bind the same; left out: none can. */
+  readonly spec?: TaskSpec;
   readonly name: string;
   readonly event: TaskSpec['event'];
   readonly labels: readonly string[];
@@ -47,6 +52,8 @@ export interface Task {
   readonly columns: Featurizer['columns'];
   /** Null where nothing is decided beyond the label. */
   readonly decision: DecisionOptions | null;
+  /** Whether its model, where of the task's kind, may learn what it says itself. */
+  readonly selfTraining: boolean;
   /** Of everything that a fresh model depends on: labels, features, kind, options, seed. */
   readonly fingerprint: string;
   /** Throws SluiceError DECODE_*; whatever else a decoder throws becomes DECODE_UNEXPECTED. */
@@ -154,6 +161,7 @@ function openFeaturizer(spec: TaskSpec, fields: unknown): Featurizer {
 }
 
 class BoundTask implements Task {
+  readonly spec: TaskSpec;
   readonly name: string;
   readonly event: TaskSpec['event'];
   readonly labels: readonly string[];
@@ -163,6 +171,7 @@ class BoundTask implements Task {
   readonly model: Task['model'];
   readonly columns: Featurizer['columns'];
   readonly decision: DecisionOptions | null;
+  readonly selfTraining: boolean;
   readonly fingerprint: string;
   readonly #decoder: Decoder;
   readonly #featurizer: Featurizer;
@@ -177,6 +186,7 @@ class BoundTask implements Task {
     decision: DecisionOptions | null,
   ) {
     const { dims, denseDims, version } = featurizer;
+    this.spec = spec;
     this.name = spec.name;
     this.event = spec.event;
     this.labels = [...spec.labels];
@@ -185,6 +195,7 @@ class BoundTask implements Task {
     this.shape = { dims, denseDims, classes: spec.labels.length };
     this.columns = featurizer.columns;
     this.decision = decision;
+    this.selfTraining = trainsItself(spec.selfTraining ?? 'auto', spec.event, model.kind);
     this.#decoder = decoder;
     this.#featurizer = featurizer;
     this.model = model;

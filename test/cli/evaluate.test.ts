@@ -147,9 +147,26 @@ describe('evaluate', () => {
     const split = ['--protocol', 'holdout', '--train-fraction', '0.75'];
     const result = await evaluate(...plant(), ...split);
     expect(result).toMatchObject({ tested: ROWS / 4, labels: (ROWS * 3) / 4, trainFraction: 0.75 });
+    const { out } = await sluice(['evaluate', ...plant(), ...split]);
+    expect(out).toMatch(/^sensor · holdout, the first 75 % trained · feedback immediate · /);
     const shuffled = await evaluate(...plant(), ...split, '--shuffle');
     expect(shuffled.tested).toBe(ROWS / 4);
     expect(shuffled.confusion).not.toEqual(result.confusion);
+  });
+
+  it('learns from every event and counts from the one that --test-from names', async () => {
+    const lines = (name: string) => readFileSync(join(folder.path, name), 'utf8').trim().split('\n');
+    const late = ['--feedback', 'lag:20'];
+    const whole = await evaluate(...plant(), ...late, '--scores', join(folder.path, 'whole.tsv'));
+    const later = ['--test-from', '1001', '--scores', join(folder.path, 'later.tsv')];
+    const result = await evaluate(...plant(), ...late, ...later);
+    expect(result).toMatchObject({ testFrom: 1_001, n: ROWS, tested: ROWS - 1_000, labels: whole.labels });
+    expect(lines('later.tsv')).toEqual(lines('whole.tsv').slice(1_000));
+    const delayed = ['--feedback', 'delayed:1100', '--test-from', '1001'];
+    expect(await evaluate(...plant(), ...delayed)).toMatchObject({ tested: ROWS - 1_100 });
+    const { out } = await sluice(['evaluate', ...plant(), ...late, '--test-from', '1001']);
+    expect(out).toContain('feedback lag:20 · counted from event 1,001 · ');
+    expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
   it('trains on other files first and tests the input whole', async () => {
@@ -213,6 +230,14 @@ describe('evaluate', () => {
     [['sensor', '--input', 'CSV', '--protocol', 'guess'], 2, '--protocol guess'],
     [['sensor', '--input', 'CSV', '--feedback', 'never'], 2, '--feedback never'],
     [['sensor', '--input', 'CSV', '--train-fraction', '0.5'], 2, 'is for --protocol holdout'],
+    [['sensor', '--input', 'CSV', '--protocol', 'holdout', '--test-from', '9'], 2, 'has a cut of its own'],
+    [['sensor', '--input', 'CSV', '--test-from', '0'], 2, '--test-from 0: the first event is number 1'],
+    [['sensor', '--input', 'CSV', '--test-from', 'x'], 2, '--test-from x'],
+    [
+      ['sensor', '--input', 'CSV', '--label', 'state', '--test-from', '1201'],
+      1,
+      'no labelled event was left',
+    ],
     [['sensor', '--input', 'CSV', '--shuffle'], 2, '--shuffle is for --protocol holdout'],
     [['sensor', '--input', 'CSV', '--protocol', 'holdout', '--train-fraction', '1'], 2, '--train-fraction 1'],
     [

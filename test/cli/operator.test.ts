@@ -346,9 +346,19 @@ describe('sluice explain', () => {
     const ran = await explain('--task', 'spam', '--raw', raw, '--limit', '40');
     expect(ran.code).toBe(0);
     expect(ran.out).toContain('verdict  spam');
-    expect(ran.out).toMatch(/body: .*(cheap|pills|buy|now).* \(\+/);
+    expect(ran.out).toMatch(/towards spam\n( +\+\d.*\n)* +\+\d\.\d+ {2}text "(cheap|pills|buy|now)", with /);
     expect(ran.out).toMatch(/all of {3}.*body \+\d/);
     expect(ran.out).not.toContain('bucket');
+    expect(ran.out).not.toMatch(/\w@\w/);
+    const shown = await explain('--task', 'spam', '--raw', raw, '--limit', '40', '--show');
+    expect(shown.out).toMatch(/header from ".*@/);
+    for (const [words, there] of [
+      [[], false],
+      [['--show'], true],
+    ] as const) {
+      const { out } = await explain('--raw', raw, '--task', 'spam', '--limit', '99', '--json', '-', ...words);
+      expect(/\w@\w/.test(JSON.stringify(JSON.parse(out)[0].explanation))).toBe(there);
+    }
   });
 
   it('scores a mail that it does not know just now', async () => {

@@ -92,7 +92,7 @@ describe('a bad configuration is refused at the exact place', () => {
     [
       'an unknown option at the top',
       `${good}stroe: {}\n`,
-      'f.yaml:25:1 stroe: unknown option; did you mean "store"? (known here: site, sources, tasks, sinks, group, models, hub, store, http, monitor, maxInFlight, maxInFlightBytes, batch, privacy, seed)',
+      'f.yaml:25:1 stroe: unknown option; did you mean "store"? (known here: site, sources, tasks, sinks, group, models, hub, store, http, monitor, maxInFlight, maxInFlightBytes, batch, workers, privacy, seed)',
     ],
     [
       'a sink option in a source',

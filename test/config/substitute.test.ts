@@ -178,7 +178,7 @@ describe('overrides', () => {
     ['maxInFlight=lots', '--set maxInFlight maxInFlight: must be a number, not text'],
     [
       'max=1',
-      '--set max max: unknown option (known here: site, sources, tasks, sinks, group, models, hub, store, http, monitor, maxInFlight, maxInFlightBytes, batch, privacy, seed)',
+      '--set max max: unknown option (known here: site, sources, tasks, sinks, group, models, hub, store, http, monitor, maxInFlight, maxInFlightBytes, batch, workers, privacy, seed)',
     ],
     [
       'sources.__proto__.x=1',
@@ -190,7 +190,7 @@ describe('overrides', () => {
 
   it('from the environment are refused with the name of the variable', () => {
     expect(lint(good, { SLUICE__SEDE: '1' }).lines).toEqual([
-      'environment SLUICE__SEDE sede: unknown option; did you mean "seed"? (known here: site, sources, tasks, sinks, group, models, hub, store, http, monitor, maxInFlight, maxInFlightBytes, batch, privacy, seed)',
+      'environment SLUICE__SEDE sede: unknown option; did you mean "seed"? (known here: site, sources, tasks, sinks, group, models, hub, store, http, monitor, maxInFlight, maxInFlightBytes, batch, workers, privacy, seed)',
     ]);
     expect(lint(good, { SLUICE__A____B: '1' }).lines).toEqual([
       'environment SLUICE__A____B a: has an empty part; write SLUICE__A__B=value',

@@ -32,6 +32,9 @@ function cellsOf(featurizer: Featurizer, event: Event): Cell[] {
   featurizer.write(event, {
     // A row holds single precision.
     sparse: (index, value) => cells.push({ part: 'sparse', index, value: Math.fround(value) }),
+    block: (indices, values, count) => {
+      for (let i = 0; i < count; i += 1) cells.push({ part: 'sparse', index: indices[i], value: values[i] });
+    },
     dense: (index, value) => cells.push({ part: 'dense', index, value: Math.fround(value) }),
   });
   return cells;

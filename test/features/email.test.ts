@@ -26,6 +26,8 @@ const HEAD = 'From: a@b.example\nSubject: Cheap watches\nList-Id: <x.example>\nP
 const BODY =
   '\nBuy cheap watches at http://shop.example/buy?x=1 now, 100 % off! Call 555-1234.\nRegards, the shop team\n';
 const MAIL = HEAD + BODY;
+/** Every namespace has something of it. */
+const DISGUISED = `${MAIL}v\u200bi\u200ba\u200bgra\n`;
 
 describe('the row of a mail', () => {
   test('is the same for the same mail, from a fresh featurizer or a used one', () => {
@@ -49,7 +51,7 @@ describe('the row of a mail', () => {
     // If this changes on purpose, raise EMAIL_VERSION (or HASH_VERSION) and put the new numbers here.
     expect([open().version, row.indices.length, sum]).toMatchInlineSnapshot(`
       [
-        "email-2-0bd34d3223b4",
+        "email-3-1345bc5ebecb",
         197,
         293961472,
       ]
@@ -104,18 +106,18 @@ describe('the row of a mail', () => {
   test('gives each namespace unit length times its weight, and none to one of weight 0', () => {
     const none = Object.fromEntries(NAMESPACES.map((name) => [name, 0]));
     for (const space of NAMESPACES) {
-      const row = rowOf(eventOf(MAIL), { bits: 26, spaces: { ...none, [space]: 2 } });
+      const row = rowOf(eventOf(DISGUISED), { bits: 26, spaces: { ...none, [space]: 2 } });
       expect(Math.min(...row.values.map(Math.abs))).toBeGreaterThan(0);
       expect(Math.hypot(...row.values)).toBeCloseTo(2, 4);
     }
-    expect(rowOf(eventOf(MAIL), { spaces: none }).values.length).toBe(0);
+    expect(rowOf(eventOf(DISGUISED), { spaces: none }).values.length).toBe(0);
   });
 
   test("names each bucket's view in its top bits, whatever the number of buckets", () => {
     const views = [
       ['raw'],
       ['header', 'headerPairs', 'structure'],
-      ['body', 'bodyPairs', 'links', 'attachments'],
+      ['body', 'bodyPairs', 'links', 'attachments', 'disguise'],
       ['chars', 'subject'],
     ];
     const none = Object.fromEntries(NAMESPACES.map((name) => [name, 0]));
@@ -123,7 +125,7 @@ describe('the row of a mail', () => {
     for (const bits of [10, 21, 26])
       for (const [view, names] of views.entries())
         for (const name of names) {
-          const { indices } = rowOf(eventOf(MAIL), { bits, spaces: { ...none, [name]: 1 } });
+          const { indices } = rowOf(eventOf(DISGUISED), { bits, spaces: { ...none, [name]: 1 } });
           expect(new Set(indices.map((index) => index >>> (bits - 2)))).toEqual(new Set([view]));
         }
   });

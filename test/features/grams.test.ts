@@ -1,18 +1,31 @@
 import { describe, expect, test } from 'vitest';
-import { eachGram, eachToken, GRAM } from '../../src/features/grams.ts';
+import { GRAM, readGrams, readTokens } from '../../src/features/grams.ts';
+import { Pieces, Units } from '../../src/features/pieces.ts';
 
 const bytes = (text: string) => Buffer.from(text, 'latin1');
 
+/** Where each piece stands. */
+function stretches({ places, count }: Pieces): [from: number, to: number][] {
+  return Array.from({ length: count }, (_, i) => [places?.[i * 2] ?? -1, places?.[i * 2 + 1] ?? -1]);
+}
+
 function tokens(text: string, from = 0, to = text.length): string[] {
-  const found: string[] = [];
-  eachToken(bytes(text), from, to, (_, start, end) => found.push(text.slice(start, end)));
+  const found = new Pieces();
+  readTokens(bytes(text), from, to, found, true);
+  return stretches(found).map(([start, end]) => text.slice(start, end));
+}
+
+function grams(text: string, limit: number, seed: number): Pieces {
+  const found = new Pieces();
+  const units = new Units();
+  units.load(text);
+  readGrams(units, limit, seed, found, true);
   return found;
 }
 
 function hashes(text: string, limit = text.length, seed = 7): number[] {
-  const found: number[] = [];
-  eachGram(text, limit, seed, (hash) => found.push(hash));
-  return found;
+  const found = grams(text, limit, seed);
+  return [...found.hashes.subarray(0, found.count)];
 }
 
 describe('tokens', () => {
@@ -34,11 +47,10 @@ describe('tokens', () => {
 
   test('keep case, and are equal exactly where their first 60 bytes are', () => {
     const hash = (text: string) => {
-      let found = 0;
-      eachToken(bytes(text), 0, text.length, (one) => {
-        found = one;
-      });
-      return found;
+      const found = new Pieces();
+      readTokens(bytes(text), 0, text.length, found);
+      expect(found.count).toBe(1);
+      return found.hashes[0];
     };
     expect(hash('Free')).not.toBe(hash('free'));
     expect(hash(`${'.'.repeat(60)}a`)).toBe(hash(`${'.'.repeat(60)}bcd`));
@@ -93,10 +105,10 @@ describe('n-grams', () => {
 
   test('what stands behind the limit is not read, and no place lies outside the text', () => {
     expect(hashes('abcdefgh', 6)).toEqual(hashes('abcdef'));
-    eachGram('abcdefgh', 100, 0, (_, from, to) => {
+    for (const [from, to] of stretches(grams('abcdefgh', 100, 0))) {
       expect(from).toBeGreaterThanOrEqual(0);
       expect(to).toBeLessThanOrEqual(8);
       expect(to).toBeGreaterThan(from);
-    });
+    }
   });
 });

@@ -49,12 +49,80 @@ describe('the arena', () => {
     );
   });
 
+  test('a block at once is the same as its cells one by one, whatever comes before or behind it', () => {
+    const one = new RowArena(64, 0);
+    const other = new RowArena(64, 0);
+    const distinct = fc.uniqueArray(cell, { selector: ([index]) => index, maxLength: 30 });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.array(cell), distinct, fc.array(cell)), { maxLength: 4 }), (rows) => {
+        one.reset();
+        other.reset();
+        fill(
+          one,
+          rows.map((parts) => parts.flat()),
+        );
+        for (const [before, block, behind] of rows) {
+          other.beginRow();
+          for (const [index, value] of before) other.sparse(index, value);
+          const [indices, values] = [block.map(([index]) => index), block.map(([, value]) => value)];
+          other.block(Uint32Array.of(...indices, 99), Float32Array.of(...values, Number.NaN), block.length);
+          for (const [index, value] of behind) other.sparse(index, value);
+          other.endRow();
+        }
+        for (let i = 0; i < rows.length; i += 1)
+          expect(cellsOf(other.view(), i)).toEqual(cellsOf(one.view(), i));
+      }),
+      { seed: 4, numRuns: 300 },
+    );
+  });
+
   test('keeps rows larger than any first size', () => {
     const arena = new RowArena(2 ** 20, 0);
     const cells = Array.from({ length: 50_000 }, (_, i): Cell => [(i * 7_919) % 30_011, 1]);
     fill(arena, [[[1, 1]], cells, [[2, 2]]]);
     expect(cellsOf(arena.view(), 1)).toEqual(merged(cells));
     expect(cellsOf(arena.view(), 2)).toEqual([[2, 2]]);
+  });
+
+  test('takes rows of others as they are, in its own memory or in shared memory', () => {
+    const source = new RowArena(64, 2);
+    const [own, shared] = [new RowArena(64, 2), new RowArena(64, 2, 'shared')];
+    fc.assert(
+      fc.property(batch, (rows) => {
+        for (const arena of [source, own, shared]) arena.reset();
+        for (const [i, cells] of rows.entries()) {
+          source.beginRow();
+          for (const [index, value] of cells) source.sparse(index, value);
+          source.dense(1, i);
+          source.endRow();
+        }
+        for (const arena of [own, shared]) {
+          for (let i = rows.length - 1; i >= 0; i--) arena.append(source.view(), i);
+          const view = arena.view();
+          expect(view.count).toBe(rows.length);
+          for (const [i, cells] of [...rows].reverse().entries()) {
+            expect(cellsOf(view, i)).toEqual(merged(cells));
+            expect([...view.dense.subarray(i * 2, i * 2 + 2)]).toEqual([Number.NaN, rows.length - 1 - i]);
+          }
+        }
+      }),
+      { seed: 2, numRuns: 200 },
+    );
+    expect(shared.view().indices.buffer).toBeInstanceOf(SharedArrayBuffer);
+    expect(own.view().indices.buffer).toBeInstanceOf(ArrayBuffer);
+  });
+
+  test('forgets the newest rows, an open one too, and goes on behind those that stay', () => {
+    const arena = new RowArena(64, 0);
+    fill(arena, [[[1, 1]], [[2, 2]], [[3, 3]]]);
+    arena.beginRow();
+    arena.sparse(4, 4);
+    arena.truncate(1);
+    fill(arena, [[[5, 5]]]);
+    const view = arena.view();
+    expect([view.count, cellsOf(view, 0), cellsOf(view, 1)]).toEqual([2, [[1, 1]], [[5, 5]]]);
+    arena.truncate(9);
+    expect(arena.count).toBe(2);
   });
 
   test('an abandoned row leaves no trace', () => {
@@ -119,6 +187,19 @@ describe('the arena', () => {
     ['a bucket that is no number', (arena) => opened(arena).sparse(Number.NaN, 1)],
     ['a value that is not finite', (arena) => opened(arena).sparse(1, Number.POSITIVE_INFINITY)],
     ['a value that is no number', (arena) => opened(arena).sparse(1, Number.NaN)],
+    ['a block outside of a row', (arena) => arena.block(Uint32Array.of(1), Float32Array.of(1), 1)],
+    [
+      'a block of a bucket too high',
+      (arena) => opened(arena).block(Uint32Array.of(64), Float32Array.of(1), 1),
+    ],
+    [
+      'a block of a value that is no number',
+      (arena) => opened(arena).block(Uint32Array.of(1), Float32Array.of(Number.NaN), 1),
+    ],
+    [
+      'a block longer than its arrays',
+      (arena) => opened(arena).block(new Uint32Array(1), new Float32Array(2), 2),
+    ],
     ['a column too high', (arena) => opened(arena).dense(1, 1)],
   ])('refuses %s', (_, misuse) => {
     expect(() => misuse(new RowArena(64, 1))).toThrowError(expect.objectContaining({ code: 'MODEL_INPUT' }));

@@ -8,7 +8,7 @@ import { RowArena } from '../../src/features/rows.ts';
 import { Labels } from '../../src/fleet/labels.ts';
 import { Learner } from '../../src/fleet/learner.ts';
 import { openEngine } from '../../src/model/engine.ts';
-import { openStore, storeOptions } from '../../src/state.ts';
+import { openStore, type StoreLimits, storeOptions } from '../../src/state.ts';
 import { openTask, type Task } from '../../src/task/task.ts';
 import { Telemetry } from '../../src/telemetry.ts';
 
@@ -72,6 +72,8 @@ export interface Rig {
 export interface RigOptions {
   readonly engine?: Engine;
   readonly clock?: Clock;
+  readonly task?: Task;
+  readonly limits?: Partial<StoreLimits>;
 }
 
 export async function makeRig(options: RigOptions = {}): Promise<Rig> {
@@ -81,7 +83,9 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
   const bury: Bury = async (_task, _message, error) => {
     buried.push(error);
   };
-  const { path: _, ...limits } = storeOptions.parse({});
+  const { path: _, ...usual } = storeOptions.parse({});
+  const limits = { ...usual, ...options.limits };
+  const own = options.task ?? task;
   const parts = async () => {
     const store = await openStore({
       path: path.join(folder, 'state'),
@@ -90,7 +94,7 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
       telemetry,
     });
     const learner = await Learner.open({
-      task,
+      task: own,
       engine: options.engine ?? engine,
       store,
       clock: options.clock ?? systemClock,
@@ -102,7 +106,7 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
     return {
       store,
       learner,
-      labels: new Labels({ task, store, learner, bury, clock: systemClock, telemetry }),
+      labels: new Labels({ task: own, store, learner, bury, clock: systemClock, telemetry }),
     };
   };
   const rig: Rig = {
@@ -111,14 +115,14 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
     buried,
     ...(await parts()),
     async join(events) {
-      const arena = new RowArena(task.shape.dims, task.shape.denseDims);
-      for (const event of events) task.fill(event, arena);
+      const arena = new RowArena(own.shape.dims, own.shape.denseDims);
+      for (const event of events) own.fill(event, arena);
       const { probabilities, model } = rig.learner.score(arena.view());
       const scores = await probabilities;
       const predicted = Int32Array.from(events, (_event, i) => (scores[i * 2 + 1] > 0.5 ? 1 : 0));
       await rig.store.join.put({
-        task: task.name,
-        features: task.features,
+        task: own.name,
+        features: own.features,
         model,
         rows: arena.view(),
         events,

@@ -145,7 +145,7 @@ describe('a batch', () => {
     const { labels, weights } = good;
     const calls = [
       model.learn(rows, spoil(labels, 1, 3)),
-      model.learn(rows, spoil(labels, 1, -2)),
+      model.learn(rows, spoil(labels, 1, -3)),
       model.learn(rows, labels.slice(1)),
       model.learn(rows, new Int32Array(0)),
       model.learn(rows, undefined as unknown as Int32Array),

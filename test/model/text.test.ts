@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { ModelShape, Rows } from '../../src/contract.ts';
 import { RowArena } from '../../src/features/rows.ts';
 import { openEngine } from '../../src/model/engine.ts';
+import { modelKinds, OWN_LABEL } from '../../src/model/kinds.ts';
 import { bytesOf, randomRows, rowOf, seeded, shared } from './fixtures.ts';
 
 const shape: ModelShape = { dims: 4096, denseDims: 0, classes: 2 };
@@ -60,10 +61,28 @@ describe.each([1, 2, 4, 8])('a text model of %i views', (views) => {
   });
 });
 
-it('holds 32 bytes a bucket and little more', () => {
-  const model = openEngine().create('text', shape, {}, 9);
-  expect(model.bytes).toBeGreaterThanOrEqual(32 * shape.dims);
-  expect(model.bytes).toBeLessThan(32 * shape.dims + 1024);
+it.each([
+  [24, {}],
+  [32, { all: 1 }],
+])('holds %i bytes a bucket and little more with %o', (bytes, options) => {
+  const model = openEngine().create('text', shape, options, 9);
+  expect(model.bytes).toBeGreaterThanOrEqual(bytes * shape.dims);
+  expect(model.bytes).toBeLessThan(bytes * shape.dims + 1024);
+});
+
+it('takes at most 64 MiB for mail, in memory and as a file', async () => {
+  const dims = 2 ** 21;
+  const model = openEngine().create('text', { ...shape, dims }, {}, 9);
+  expect(model.bytes).toBeLessThanOrEqual(2 ** 26);
+  // Every bucket used.
+  const indices = Uint32Array.from({ length: dims }, (_, i) => i);
+  const values = new Float32Array(dims).fill(0.001);
+  const one = { count: 1, indptr: Uint32Array.of(0, dims), denseDims: 0, dense: new Float32Array(0) };
+  await model.learn({ ...one, indices, values }, Int32Array.of(1));
+  const file = await model.save();
+  expect(file.length).toBeGreaterThan(dims * 20);
+  expect(file.length).toBeLessThanOrEqual(2 ** 26);
+  model.close();
 });
 
 it('an unlabelled row, and one of weight 0, leaves no trace', async () => {
@@ -73,6 +92,80 @@ it('an unlabelled row, and one of weight 0, leaves no trace', async () => {
   await model.learn(rows, new Int32Array(10).fill(-1));
   await model.learn(rows, new Int32Array(10), new Float32Array(10));
   expect(bytesOf(await model.save()).equals(untouched)).toBe(true);
+});
+
+/** Rows of 40 words each, half of them of their label's own; `n` of each label by turns. */
+function toldRows(n: number, seed: number): { rows: Rows; labels: Int32Array } {
+  const random = seeded(seed);
+  const arena = new RowArena(shape.dims, 0);
+  for (let i = 0; i < n; i += 1) {
+    arena.beginRow();
+    for (let word = 0; word < 40; word += 1)
+      arena.sparse(word % 2 ? Math.floor(random() * 4000) : 2 * Math.floor(random() * 300) + (i % 2), 1);
+    arena.endRow();
+  }
+  return { rows: arena.view(), labels: Int32Array.from({ length: n }, (_, i) => i % 2) };
+}
+
+describe('rows without a label', () => {
+  const taught = async (rows: number) => {
+    const model = openEngine().create('text', shape, {}, 1);
+    const known = toldRows(rows, 11);
+    await model.learn(known.rows, known.labels);
+    return model;
+  };
+
+  it('teach the model what it is sure of, as if someone had said so', async () => {
+    const model = await taught(400);
+    const before = bytesOf(await model.save());
+    const { rows } = toldRows(50, 12);
+    await model.learn(rows, new Int32Array(50).fill(OWN_LABEL));
+    expect(bytesOf(await model.save()).equals(before)).toBe(false);
+    const again = openEngine().load(before);
+    for (let i = 0; i < 50; i += 1) {
+      const row = rowOf(
+        { rows, labels: new Int32Array(50).fill(OWN_LABEL), weights: new Float32Array(50).fill(1) },
+        i,
+      );
+      await again.learn(row.rows, row.labels);
+    }
+    expect(bytesOf(await again.save()).equals(bytesOf(await model.save()))).toBe(true);
+  });
+
+  it('leave no trace in a model that knows little, nor where it is not sure', async () => {
+    const young = await taught(200);
+    const before = bytesOf(await young.save());
+    const { rows } = toldRows(50, 13);
+    await young.learn(rows, new Int32Array(50).fill(OWN_LABEL));
+    expect(bytesOf(await young.save()).equals(before)).toBe(true);
+    const model = await taught(400);
+    const known = bytesOf(await model.save());
+    const strange = randomRows(14, 20, shape);
+    await model.learn(strange.rows, new Int32Array(20).fill(OWN_LABEL));
+    expect(bytesOf(await model.save()).equals(known)).toBe(true);
+  });
+
+  it('are skipped by a kind that does not teach itself', async () => {
+    const model = openEngine().create('linear', shape, {}, 1);
+    const known = toldRows(400, 11);
+    await model.learn(known.rows, known.labels);
+    const before = bytesOf(await model.save());
+    await model.learn(known.rows, new Int32Array(400).fill(OWN_LABEL));
+    expect(bytesOf(await model.save()).equals(before)).toBe(true);
+    expect([modelKinds.linear.teachesItself, modelKinds.text.teachesItself]).toEqual([false, true]);
+  });
+});
+
+it('tells rows apart by their odds where a probability rounds to 1', async () => {
+  const model = openEngine().create('text', shape, {}, 1);
+  const { rows, labels } = toldRows(400, 11);
+  for (let pass = 0; pass < 20; pass += 1) await model.learn(rows, labels);
+  const scores = await model.score(rows);
+  const spam = [...labels.keys()].filter((i) => labels[i] === 1);
+  expect(spam.filter((i) => scores[2 * i + 1] === 1).length).toBeGreaterThan(50);
+  const odds = spam.map((i) => Math.log(scores[2 * i + 1] / scores[2 * i]));
+  expect(new Set(odds).size).toBe(spam.length);
+  for (const each of odds) expect(Number.isFinite(each)).toBe(true);
 });
 
 it.each([

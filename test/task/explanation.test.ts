@@ -101,6 +101,41 @@ it('gives contributions of a linear model that add up to its log-odds', async ()
   expect(sum).toBeCloseTo(found.logOdds, 3);
 });
 
+const mail = (words: string, n = 1) =>
+  `From: a@b.example\r\nSubject: note ${n}\r\nMessage-ID: <${n}@b.example>\r\n\r\n${words}\r\n`;
+
+it('gives contributions of a text model that add up to its log-odds, each a share of the mean of its learners', async () => {
+  const task = openTask({
+    ...{ name: 'spam', event: 'email', labels: ['ham', 'spam'] },
+    ...{ decode: { kind: 'mime' }, seed: 1 },
+  });
+  expect(task.model.kind).toBe('text');
+  const examples = Array.from({ length: 60 }, (_, i) => {
+    const words = i % 2 ? `buy cheap pills ${i} now` : `the meeting number ${i} moved to friday`;
+    return [mail(words, i), i % 2] as const;
+  });
+  const model = await learned(task, examples);
+  for (const payload of [
+    mail('buy the pills on friday', 99),
+    'Subject: no text\r\n\r\n',
+    '\r\nno header, cheap pills',
+  ]) {
+    const names = bucketNames(task, eventOf(task, payload));
+    const row = rowOf(task, payload);
+    for (const label of [0, 1]) {
+      const found = await explainRow(task, model, row, label, { names, limit: 100_000 });
+      expect(found.looked).toBe(row.indptr[1]);
+      const sum = found.contributions.reduce((all, { logOdds }) => all + logOdds, found.emptyLogOdds);
+      expect(Math.abs(sum - found.logOdds)).toBeLessThan(1e-3);
+      const { towards, away, rest } = found.reasons!;
+      const reasons = [...towards, ...away, rest].reduce((all, { logOdds }) => all + logOdds, 0);
+      expect(Math.abs(reasons + found.emptyLogOdds - found.logOdds)).toBeLessThan(1e-3);
+      const kinds = found.together.reduce((all, { logOdds }) => all + logOdds, 0);
+      expect(Math.abs(kinds + found.emptyLogOdds - found.logOdds)).toBeLessThan(1e-3);
+    }
+  }
+});
+
 it('takes a field with its indicator and the parts of a time as one feature', async () => {
   const model = await learned(machine, [
     ...readings,
@@ -135,9 +170,6 @@ it('does not change the model', async () => {
   await explainRow(machine, model, rowOf(machine, reading(9)), 1);
   expect(Buffer.from(await model.save()).equals(before)).toBe(true);
 });
-
-const mail = (words: string, n = 1) =>
-  `From: a@b.example\r\nSubject: note ${n}\r\nMessage-ID: <${n}@b.example>\r\n\r\n${words}\r\n`;
 
 it('explains a mail of thousands of cells in less than a fifth of a second, by kind of feature too', async () => {
   const model = await learned(

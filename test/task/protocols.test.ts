@@ -284,6 +284,15 @@ describe('what is tested and what is given', () => {
     expect(labelsGiven).toBe(tested.filter((t) => t.truth !== t.predicted).length);
   });
 
+  it('gives labels under errors for what was too even for a verdict, too, where that is said', async () => {
+    const isUnsure = (scores: Float32Array, offset: number) => Math.abs(scores[offset] - 0.5) < 0.2;
+    const { tested, labelsGiven } = await run(messages, { feedback: parseFeedback('errors:1'), isUnsure });
+    const even = (score: number) => Math.abs(1 - score - 0.5) < 0.2;
+    const unsure = tested.filter((t) => even(t.score));
+    expect(unsure.some((t) => t.truth === t.predicted)).toBe(true);
+    expect(labelsGiven).toBe(tested.filter((t) => even(t.score) || t.truth !== t.predicted).length);
+  });
+
   it('flips labels to another one, evenly, under noisy', async () => {
     const log = await record(messages, parseFeedback('noisy:0.3'));
     const flipped = log.filter(

@@ -11,6 +11,7 @@ import { findModelKind } from '../../model/kinds.ts';
 import { decisionOptions } from '../../task/decision/options.ts';
 import type { Protocol } from '../../task/evaluation.ts';
 import type { Feedback } from '../../task/feedback.ts';
+import { type SelfTrainingGiven, selfTrainingOption } from '../../task/self-training.ts';
 import { openTask, type TaskSpec } from '../../task/task.ts';
 
 /** What names data, the task and its model; as commander gives it. */
@@ -35,11 +36,13 @@ export interface Given extends DataGiven {
   readonly protocol: string;
   readonly trainFraction?: string;
   readonly shuffle?: boolean;
+  readonly testFrom?: string;
   readonly feedback: string;
   readonly bundle?: string;
   readonly seed: string;
   readonly backend: string;
   readonly threads?: string;
+  readonly workers: string;
   readonly json?: string | true;
   readonly scores?: string;
   readonly html?: string;
@@ -67,6 +70,16 @@ export function threadsOf(text: string): number {
   const threads = whole('--threads', text);
   if (threads > 0) return threads;
   throw usage('--threads 0: needs a whole number from 1; leave it out for the default');
+}
+
+export const WORKERS =
+  'threads beside this one that decode mail and make its features (results do not depend on it)';
+const MOST_WORKERS = 64;
+
+export function workersOf(text: string): number {
+  const workers = whole('--workers', text);
+  if (workers <= MOST_WORKERS) return workers;
+  throw usage(`--workers ${text}: needs a whole number from 0 to ${MOST_WORKERS}`);
 }
 
 /** Times come from --time, from a mail itself, or where a configuration says. */
@@ -103,6 +116,16 @@ export function parseProtocol(given: Given): Protocol {
   if (text === '' || !(trainFraction >= 0 && trainFraction < 1))
     throw usage(`--train-fraction ${text}: needs a share from 0 to below 1`);
   return { kind, trainFraction };
+}
+
+/** The first event that counts, from 0. */
+export function parseTestFrom({ testFrom, protocol }: Given): number {
+  if (testFrom === undefined) return 0;
+  if (protocol !== 'prequential')
+    throw usage('--test-from is for --protocol prequential: holdout has a cut of its own');
+  const first = whole('--test-from', testFrom);
+  if (first === 0) throw usage('--test-from 0: the first event is number 1');
+  return first - 1;
 }
 
 /** `a.b=c` into an object; numbers and true or false are what they look like. */
@@ -147,6 +170,10 @@ function presetFor(event: TaskSpec['event'], preset: string): string {
   return oneOf('--preset', preset, mailPresets);
 }
 
+function selfTrainingOf(value: string): SelfTrainingGiven {
+  return oneOf('--set selfTraining', value, selfTrainingOption.unwrap().options);
+}
+
 /** `--model`, `--preset` and `--set` on top of a task. */
 export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
   const { model: configured } = spec;
@@ -156,6 +183,7 @@ export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
     ...(spec.features?.options as Record<string, unknown> | undefined),
   };
   const decision: Record<string, unknown> = { ...(spec.decision as Record<string, unknown> | undefined) };
+  let { selfTraining } = spec;
   if (given.preset !== undefined) features.preset = presetFor(spec.event, given.preset);
   for (const setting of given.set) {
     const cut = setting.indexOf('=');
@@ -164,10 +192,11 @@ export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
     const value = setting.slice(cut + 1);
     if (path[0] === 'features' && path.length > 1) assign(features, path.slice(1), value);
     else if (path[0] === 'decision' && path.length > 1) assign(decision, path.slice(1), value);
+    else if (setting.startsWith('selfTraining=')) selfTraining = selfTrainingOf(value);
     else assign(model, path[0] === 'model' ? path.slice(1) : path, value);
   }
   checkTask(spec.event, features, decision);
-  const changed = { ...spec, features: { options: features }, decision };
+  const changed = { ...spec, features: { options: features }, decision, selfTraining };
   const kind = given.model ?? configured?.kind ?? openTask({ ...changed, model: undefined }).model.kind;
   checkModel(kind, model);
   return { ...changed, positive: given.positive ?? spec.positive, model: { kind, options: model } };

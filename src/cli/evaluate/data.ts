@@ -18,6 +18,7 @@ import { adjust, type DataGiven, oneOf, usage } from './asked.ts';
 /** Adds what names data and how it is read. `purpose`: what --input is for. */
 export function defineData(command: Command, purpose: string): Command {
   return command
+    .optionsGroup('Data:')
     .option('-c, --config <file>', 'configuration that TASK is in')
     .requiredOption(
       '--input <path>',
@@ -37,11 +38,12 @@ export function defineData(command: Command, purpose: string): Command {
 /** Adds --model and --set. */
 export function defineModel(command: Command): Command {
   return command
+    .optionsGroup('Model:')
     .option('--model <kind>', `model: ${Object.keys(modelKinds).join(', ')}`)
     .option('--preset <name>', `of mail, what is read of it: ${mailPresets.join(', ')}`)
     .option(
       '--set <key=value>',
-      'hyper-parameter of the model, or features.KEY=VALUE (repeatable)',
+      'hyper-parameter of the model, features.KEY, decision.KEY, or selfTraining=off (repeatable)',
       collect,
       [],
     );

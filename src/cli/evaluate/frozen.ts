@@ -32,6 +32,7 @@ export function openFrozen(given: Given): Bundle | null {
     ['--train', given.train.length > 0],
     ['--train-fraction', given.trainFraction !== undefined],
     ['--shuffle', given.shuffle === true],
+    ['--test-from', given.testFrom !== undefined],
     ['--feedback', given.feedback !== 'immediate'],
     ['--model', given.model !== undefined],
     ['--set', given.set.length > 0],

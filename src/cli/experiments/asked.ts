@@ -7,7 +7,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { basename, dirname, resolve } from 'node:path';
 import { type PrivateKey, readPrivateKey } from '../../model/signing.ts';
 import { byteSize, duration } from '../../units.ts';
-import { type DataGiven, oneOf, threadsOf, usage, whole } from '../evaluate/asked.ts';
+import { type DataGiven, oneOf, threadsOf, usage, whole, workersOf } from '../evaluate/asked.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** As commander gives it. */
@@ -47,6 +47,8 @@ export interface Asked {
   readonly seed: number;
   readonly budget: number;
   readonly workers: number;
+  /** Threads that prepare mail. */
+  readonly preparing: number;
   /** Bytes a worker may hold. */
   readonly memory: number;
   readonly searchFeatures: boolean;
@@ -124,8 +126,13 @@ export function parseAsked(verb: Asked['verb'], name: string, given: Given, { en
     throw usage('--test F cuts the test events off --input; --test-input names others: give one of them');
   const test = separate ? 0 : share('--test', given.test ?? '0.2', 0);
   if (validation + test >= 1) throw usage('--validation and --test together leave nothing to train on');
+  // A training is one process; its workers prepare.
   const workers =
-    given.workers === undefined ? availableParallelism() : atLeast('--workers', given.workers, 1, 256);
+    verb === 'train'
+      ? 1
+      : given.workers === undefined
+        ? availableParallelism()
+        : atLeast('--workers', given.workers, 1, 256);
   const most = Math.max(LEAST_MEMORY, Math.floor((totalmem() * MEMORY_SHARE) / workers));
   return {
     verb,
@@ -140,6 +147,7 @@ export function parseAsked(verb: Asked['verb'], name: string, given: Given, { en
     seed: whole('--seed', given.seed),
     budget: verb === 'train' ? 1 : atLeast('--budget', given.budget ?? '', 1, 10_000),
     workers,
+    preparing: verb === 'train' ? workersOf(given.workers ?? '0') : Math.min(workers, availableParallelism()),
     memory: given.memory === undefined ? most : parsed('--memory', given.memory, byteSize),
     searchFeatures: verb === 'sweep' && given.fixedFeatures !== true,
     engine: {

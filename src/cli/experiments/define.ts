@@ -10,6 +10,7 @@ export function defineExperiments(command: Command): Command {
       'data to learn from, in order of time',
     ),
   )
+    .optionsGroup('Experiment:')
     .requiredOption('--out <bundle>', 'where the model bundle goes')
     .option('--validation <f>', 'share of the events, right before the test events, that validates', '0.2')
     .option('--test <f>', 'share of the events, the newest, that tests the result once (default 0.2)')

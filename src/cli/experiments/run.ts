@@ -143,6 +143,7 @@ async function prepare(asked: Asked, folder: string, screen: Screen, signal: Abo
   const read = await featurize(readInput({ ...input, path: given.input }), {
     tasks: variants.map(({ task }) => task),
     paths,
+    workers: asked.preparing,
     signal,
     onProgress: screen.count(spaces, plan.total),
   });

@@ -1,12 +1,17 @@
 /** What was explained, as lines for people: every text from outside made safe to print, addresses masked unless shown. */
 import type { Incident } from '../../fleet/incident.ts';
-import { contributionText, signed } from '../../task/explanation.ts';
+import { contributionText, type Explanation, signed } from '../../task/explanation.ts';
+import type { Reason } from '../../task/reasons.ts';
 import { safeText } from '../preview.ts';
-import { maskAddresses } from '../tap/happening.ts';
+import { maskAddresses, maskData } from '../tap/happening.ts';
 import type { Explained } from './explained.ts';
 
 const OTHERS = 8;
 const NAME = 120;
+const REASON = 160;
+
+/** A text from outside, made safe to print and masked where it has to be. */
+type Clean = (text: string) => string;
 
 /** Ends with an empty line. */
 export function linesOf(explained: Explained, show: boolean): string[] {
@@ -15,7 +20,7 @@ export function linesOf(explained: Explained, show: boolean): string[] {
   const lines = incident
     ? incidentLines(incident, clean)
     : [`looked for ${clean(how)}`, `task     ${task}`, 'verdict  not in the store; scored just now'];
-  lines.push(...whyLines(explained));
+  lines.push(...whyLines(explained, clean));
   for (const other of others.slice(0, OTHERS))
     lines.push(
       `also     ${clean(other.event)}  ${clean(other.device)}  ${time(other.at)}  ${verdictOf(other)}`,
@@ -23,7 +28,7 @@ export function linesOf(explained: Explained, show: boolean): string[] {
   return [...lines, ''];
 }
 
-function incidentLines(incident: Incident, clean: (text: string) => string): string[] {
+function incidentLines(incident: Incident, clean: Clean): string[] {
   const { event, device, at, task, model, label } = incident;
   // The identity is what one copies: it stays as it is.
   return [
@@ -38,7 +43,7 @@ function incidentLines(incident: Incident, clean: (text: string) => string): str
   ];
 }
 
-function learned(label: NonNullable<Incident['label']>, clean: (text: string) => string): string {
+function learned(label: NonNullable<Incident['label']>, clean: Clean): string {
   if (label.label === null) return 'withdrawn';
   const by = label.origin === undefined ? '' : `, by ${clean(label.origin)}`;
   const when = label.at === undefined ? '' : ` at ${time(label.at)}`;
@@ -52,32 +57,87 @@ function verdictOf({ verdict, scores }: Incident): string {
   return `${verdict ?? 'learning'} (${shown.join(', ')})`;
 }
 
-function whyLines({ model, explanation, reason, units, task }: Explained): string[] {
+function whyLines({ model, explanation, reason, units, task }: Explained, clean: Clean): string[] {
   if (!explanation || !model) return [`why      not explained: ${reason}`];
-  const { label, probability, logOdds, emptyLogOdds, contributions, together, features, looked } =
-    explanation;
+  const { label, probability, logOdds, emptyLogOdds, features, looked, together } = explanation;
   const lines = [
     `by       ${safeText(model.name)}: ${model.note}`,
     '',
     `${label} ${probability.toFixed(3)}: log-odds ${signed(logOdds)}, of which ${signed(emptyLogOdds)} without any feature`,
+    ...(explanation.reasons
+      ? reasonLines(explanation.reasons, label, clean)
+      : featureLines(explanation, units, clean)),
   ];
-  for (const each of contributions) {
-    const feature = safeText(each.feature).slice(0, NAME);
-    lines.push(`  ${contributionText({ ...each, feature }, label, units[each.feature])}`);
-  }
-  if (contributions.length === 0) lines.push('  no feature changes it');
-  if (features > contributions.length)
-    lines.push(`  … ${features - contributions.length} features less or nothing`);
   if (looked < features) lines.push(`  (${looked} of ${features} looked at one by one, the strongest)`);
   if (together.length > 0) {
     const groups = together.map(({ name, logOdds: gives, cells }) => `${name} ${signed(gives)} (${cells})`);
     lines.push(`all of   ${groups.join(', ')}`);
   }
-  if (contributions.some(({ feature }) => /^bucket \d+$/.test(feature)))
+  if (explanation.contributions.some(({ feature }) => /^bucket \d+$/.test(feature)))
     lines.push(`buckets have names where the message is given: sluice explain … --task ${task} --raw FILE`);
   return lines;
+}
+
+function featureLines(
+  { label, contributions, features }: Explanation,
+  units: Explained['units'],
+  clean: Clean,
+): string[] {
+  const lines = contributions.map((each) => {
+    const feature = clean(each.feature).slice(0, NAME);
+    return `  ${contributionText({ ...each, feature }, label, units[each.feature])}`;
+  });
+  if (contributions.length === 0) lines.push('  no feature changes it');
+  if (features > contributions.length)
+    lines.push(`  … ${features - contributions.length} features less or nothing`);
+  return lines;
+}
+
+/** Of a mail: what tells of one word or header is one reason, and both sides add up to the log-odds. */
+function reasonLines(
+  { towards, away, rest }: NonNullable<Explanation['reasons']>,
+  label: string,
+  clean: Clean,
+): string[] {
+  const of = ({ what, with: others, features, logOdds }: Reason) => {
+    const more = features - 1 - others.length;
+    const tail =
+      others.length === 0 ? '' : `, with ${others.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+    return `  ${weight(logOdds)}  ${clean(`${what}${tail}`).slice(0, REASON)}`;
+  };
+  const side = (title: string, reasons: readonly Reason[]) =>
+    reasons.length === 0 ? [] : [title, ...reasons.map(of)];
+  const lines = [...side(`towards ${label}`, towards), ...side(`away from ${label}`, away)];
+  if (lines.length === 0) return ['  no feature changes it'];
+  if (rest.features > 0)
+    lines.push(`${weight(rest.logOdds).trim()} by ${rest.features} other features together`);
+  return lines;
+}
+
+/** Always as wide, so that a column of them can be read. */
+function weight(logOdds: number): string {
+  const text = Math.abs(logOdds) >= 0.995 ? logOdds.toFixed(1) : logOdds.toFixed(2);
+  return `${logOdds < 0 ? '' : '+'}${text}`.padStart(5);
 }
 
 function time(ms: number): string {
   return Number.isFinite(ms) && Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : 'unknown';
 }
+
+/** A copy for JSON in which no address is left but in identities, by which one asks again. */
+export function masked(explained: Explained): Explained {
+  const { incident, explanation, others } = explained;
+  return {
+    ...explained,
+    how: maskAddresses(explained.how),
+    incident: incident && maskedIncident(incident),
+    others: others.map(maskedIncident),
+    explanation: explanation && (maskData(explanation) as Explanation),
+  };
+}
+
+const maskedIncident = (incident: Incident): Incident => ({
+  ...(maskData(incident) as Incident),
+  event: incident.event,
+  model: incident.model,
+});

@@ -4,9 +4,10 @@
  * falls; events without a label are left out. Refuses (INPUT_INVALID) labels that the task does not have; a full
  * disk is TRAINING_FAILED.
  */
-import type { Event, Message } from '../../contract.ts';
-import { asSluiceError, type ErrorCode, SluiceError } from '../../errors.ts';
+import type { Message } from '../../contract.ts';
+import { type ErrorCode, SluiceError } from '../../errors.ts';
 import { RowArena } from '../../features/rows.ts';
+import { type Pool, type Prepared, prepare, withWorkers } from '../preparation.ts';
 import { truthOf } from '../protocols.ts';
 import type { Task } from '../task.ts';
 import { RowFileWriter } from './rowfile.ts';
@@ -27,28 +28,31 @@ export interface FeaturizeOptions {
   readonly tasks: readonly Task[];
   /** One a task. */
   readonly paths: readonly string[];
+  /** Threads beside this one that prepare mail; default 0. */
+  readonly workers?: number;
   readonly signal?: AbortSignal;
   /** Events so far, now and then. */
   readonly onProgress?: (events: number) => void;
 }
 
 class Target {
-  readonly #task: Task;
+  /** Which of the tasks. */
+  readonly #place: number;
   readonly #arena: RowArena;
   readonly #writer: RowFileWriter;
 
-  constructor(task: Task, writer: RowFileWriter) {
-    this.#task = task;
+  constructor(task: Task, place: number, writer: RowFileWriter) {
+    this.#place = place;
     this.#arena = new RowArena(task.shape.dims, task.shape.denseDims);
     this.#writer = writer;
   }
 
-  static async open(task: Task, path: string): Promise<Target> {
-    return new Target(task, await RowFileWriter.create(path, task.features, task.shape.denseDims));
+  static async open(task: Task, place: number, path: string): Promise<Target> {
+    return new Target(task, place, await RowFileWriter.create(path, task.features, task.shape.denseDims));
   }
 
-  fill(event: Event): void {
-    this.#task.fill(event, this.#arena);
+  fill(prepared: Prepared, i: number): void {
+    prepared.fill(i, this.#arena, this.#place);
   }
 
   async flush(labels: readonly number[], at: readonly number[]): Promise<void> {
@@ -66,9 +70,11 @@ export async function featurize(
   options: FeaturizeOptions,
 ): Promise<Featurized> {
   const { tasks, paths } = options;
-  const targets = await Promise.all(tasks.map((task, i) => Target.open(task, paths[i])));
+  const targets = await Promise.all(tasks.map((task, i) => Target.open(task, i, paths[i])));
   try {
-    const result = await fill(messages, targets, options);
+    const result = await withWorkers(tasks, options.workers ?? 0, (pool) =>
+      fill(messages, targets, options, pool),
+    );
     await Promise.all(targets.map((target) => target.finish()));
     return result;
   } catch (error) {
@@ -82,6 +88,7 @@ async function fill(
   messages: AsyncIterable<Message>,
   targets: readonly Target[],
   { tasks, signal, onProgress }: FeaturizeOptions,
+  pool: Pool | null,
 ): Promise<Featurized> {
   const dead: Partial<Record<ErrorCode, number>> = {};
   let [rows, unlabelled, clock] = [0, 0, Number.NEGATIVE_INFINITY];
@@ -94,12 +101,13 @@ async function fill(
     [labels, at] = [[], []];
     onProgress?.(rows);
   };
-  for await (const message of messages) {
-    const events = decode(tasks[0], message, dead);
+  for await (const prepared of prepare(messages, tasks, pool)) {
+    const { message, events, refusal } = prepared;
+    if (refusal) dead[refusal.code] = (dead[refusal.code] ?? 0) + 1;
     const truth = truthOf(message, tasks[0]);
     if (truth < 0) unlabelled += events.length;
-    for (const event of truth < 0 ? [] : events) {
-      for (const target of targets) target.fill(event);
+    for (const [i, event] of truth < 0 ? [] : events.entries()) {
+      for (const target of targets) target.fill(prepared, i);
       clock = Math.max(clock, event.at);
       labels.push(truth);
       at.push(clock);
@@ -108,16 +116,6 @@ async function fill(
   }
   await flush();
   return { rows, unlabelled, dead };
-}
-
-function decode(task: Task, message: Message, dead: Partial<Record<ErrorCode, number>>): readonly Event[] {
-  try {
-    return task.decode(message);
-  } catch (error) {
-    const { code } = asSluiceError(error, 'DECODE_UNEXPECTED');
-    dead[code] = (dead[code] ?? 0) + 1;
-    return [];
-  }
 }
 
 /** Nothing to learn from is said before anything is tried. */

@@ -17,7 +17,6 @@ import { count, DASH, decimal, percent, seconds, size } from './words.ts';
 
 /** What was run; everything but `task` is shown as it is given. */
 export interface HtmlHead extends ReportHead {
-  readonly trainFraction?: number;
   /** Names of what was tested on. */
   readonly inputs?: readonly string[];
   /** When, ms since the epoch. */
@@ -88,6 +87,8 @@ function setting(head: HtmlHead, evaluation: Evaluation): string {
   const words = [
     head.protocol,
     `feedback ${cut(head.feedback, 80)}`,
+    ...(head.testFrom === undefined ? [] : [`counted from event ${count(head.testFrom)}`]),
+    ...(head.preset === undefined ? [] : [head.preset]),
     `${evaluation.model.kind} model`,
     `${count(evaluation.tested)} events tested`,
   ];
@@ -148,15 +149,20 @@ function runCard(head: HtmlHead, evaluation: Evaluation): Markup {
   const dead = Object.entries(evaluation.dead).map(([code, n]) => `${count(n)} ${code}`);
   const fraction =
     head.trainFraction === undefined ? '' : `, the first ${percent(head.trainFraction, 1)} trained`;
+  const counted = head.testFrom === undefined ? '' : `, counted from event ${count(head.testFrom)} on`;
   return card(
     'What was run, and what it cost',
     null,
     facts([
       ['input', inputWords(head.inputs ?? [])],
-      ['protocol', `${head.protocol}${fraction}`],
+      ['protocol', `${head.protocol}${fraction}${counted}`],
       ['feedback', cut(head.feedback, 120)],
       ['events', `${count(evaluation.n)}, ${count(evaluation.tested)} tested`],
       ['labels learned', count(evaluation.labels)],
+      [
+        'learned by its own word',
+        evaluation.selfTrained > 0 ? `${count(evaluation.selfTrained)} events` : 'nothing',
+      ],
       ['trained before', evaluation.trained > 0 ? `${count(evaluation.trained)} events` : 'nothing'],
       ['not decoded', dead.length > 0 ? dead.join(', ') : 'none'],
       ['seed', String(evaluation.seed)],

@@ -119,18 +119,18 @@ describe('evaluate', () => {
     const result = await run(task, 'immediate', { onTested: (tested: Tested) => collector.add(tested) });
     const head = { task: 'spam', protocol: 'prequential', feedback: 'immediate' };
     expect(reportLines(head, result).at(-1)).toMatch(
-      /^decided from event \d+ on: \d+ of \d+ ham, \d+ of \d+ spam; unsure \d+ spam$/,
+      /^a gateway tags or holds from event \d+ on: \d+ of \d+ ham, \d+ of \d+ spam, \d+ unsure$/,
     );
     const page = reportHtml(head, result, collector);
     expect(page).toContain('What a gateway would have done');
     expect(page).toContain('tag 5.000 %, hold 2.000 %');
     const never = await run(taskWith({ tag: 0.001 }), 'immediate');
     expect(reportLines(head, never).at(-1)).toMatch(
-      /^decided: nothing, \d+ of 2,995 ham confirmed; unsure \d+ spam$/,
+      /^a gateway would not act yet: \d+ of 2,995 ham confirmed$/,
     );
     const without = await run(taskWith({}), 'immediate');
     expect(reportHtml(head, without, collector)).not.toContain('What a gateway would have done');
-    expect(reportLines(head, without).join()).not.toContain('decided');
+    expect(reportLines(head, without).join()).not.toContain('gateway');
   });
 });
 

@@ -50,6 +50,7 @@ export function collect(labels: readonly string[], tested: Iterable<Tested>, mai
     ...metrics.report(),
     n: metrics.tested,
     labels: metrics.tested,
+    selfTrained: 0,
     classes: labels,
     positive: labels.length === 2 ? labels[positive] : null,
     trained: 0,
