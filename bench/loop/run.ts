@@ -55,16 +55,33 @@ export interface LoopRun {
 }
 
 const START = Date.parse('2026-01-05T06:00:00Z');
+/** The plant begins at a whole second, however long the start took: blocks of time begin alike in each run of a seed. */
+const BEGIN = START + 1_000;
 /** Real time that a virtual second may take before the run counts as stuck. */
 const STUCK_MS = 30_000;
-/** Real time after which what is awaited is taken to sleep. */
+/** Real time after which what is awaited is taken to sleep; work on a disk, which never sleeps, has longer. */
 const PATIENCE_MS = 40;
+const DISK_MS = 2_000;
 
 interface Label {
   readonly site: string;
   readonly event: string;
   readonly label: string;
   readonly at: number;
+}
+
+/**
+ * A reading that waits for its verdict, and what chance has in store for its label. Drawn when it is sent: the order of
+ * verdicts hangs on how busy the machine is, and a run must not.
+ */
+interface Waiting {
+  readonly site: string;
+  readonly truth: number;
+  /** Label given at this time, ms; null: never. */
+  readonly at: number | null;
+  /** Below the probability of a wrong label it is wrong, and then this label. */
+  readonly wrong: number;
+  readonly other: number;
 }
 
 /** Accuracy over the seconds [from, to), null where nothing was tested. */
@@ -96,8 +113,7 @@ class Life {
   readonly #telemetry = new Telemetry({ level: process.env.LOOP_LOG ? 'info' : 'silent' });
   readonly #feeds: { readonly site: string; readonly feed: ReturnType<typeof readingFeed> }[];
   readonly #random: Random;
-  /** Truth of the readings that wait for their verdict. */
-  readonly #open = new Map<string, { readonly site: string; readonly truth: number }>();
+  readonly #open = new Map<string, Waiting>();
   readonly #seconds: Second[] = [];
   readonly #events: (HubEvent & { second: number })[] = [];
   readonly #alarms: (Alarm & { site: string; second: number })[] = [];
@@ -122,7 +138,7 @@ class Life {
   }
 
   get #second(): number {
-    return Math.floor((this.#clock.now() - START) / 1_000);
+    return Math.max(0, Math.floor((this.#clock.now() - BEGIN) / 1_000));
   }
 
   async live(): Promise<LoopRun> {
@@ -147,6 +163,7 @@ class Life {
       const started = Gateway.start(config, { ...context, events: { onAlarm } });
       gateways.push(await this.#while(started));
     }
+    await this.#clock.advance(Math.max(0, BEGIN - this.#clock.now()));
     for (let second = 0; second < this.#options.seconds; second++) await this.#pass(second, hub, gateways);
     for (const gateway of gateways) await this.#while(gateway.stop());
     await this.#while(hub.stop());
@@ -162,7 +179,7 @@ class Life {
    * Awaits what may sleep: time goes on, but only when nothing has happened for a while, so that a slow machine does not
    * make the plant's seconds longer.
    */
-  async #while<T>(work: Promise<T>): Promise<T> {
+  async #while<T>(work: Promise<T>, patience = PATIENCE_MS): Promise<T> {
     let done = false;
     const over = work.finally(() => {
       done = true;
@@ -170,7 +187,7 @@ class Life {
     over.catch(() => undefined);
     for (let since = performance.now(); !done; ) {
       await turns(1);
-      if (performance.now() - since < PATIENCE_MS) continue;
+      if (performance.now() - since < patience) continue;
       await this.#clock.advance(1);
       since = performance.now();
     }
@@ -185,7 +202,7 @@ class Life {
     this.#giveLabels();
     await this.#learned(gateways);
     // What was waited for has taken some of the second already.
-    await this.#clock.advance(Math.max(1, START + (second + 1) * 1_000 - this.#clock.now()));
+    await this.#clock.advance(Math.max(1, BEGIN + (second + 1) * 1_000 - this.#clock.now()));
     await this.#quiet();
     // Training works in real time and never sleeps: what was begun in this second ends in it, however slow the machine.
     await hub.hub.tick();
@@ -212,11 +229,22 @@ class Life {
       for (let n = 0; n < rate; n++) {
         for (const { payload, truth } of feed.next(now) as readonly Parcel[]) {
           const id = identityOf({ topic, key: null, payload });
-          this.#open.set(id, { site, truth });
+          this.#open.set(id, this.#waiting(site, truth, now));
           this.#channel.push({ topic, payload });
         }
       }
     }
+  }
+
+  #waiting(site: string, truth: number, now: number): Waiting {
+    const { fraction, delaySeconds } = this.#options.labels;
+    const random = this.#random;
+    const given = random.chance(fraction);
+    const at = now + delaySeconds * 1_000 * (0.5 + random.next());
+    const wrong = random.next();
+    const labels = this.#feeds[0].feed.labels.length;
+    const other = (truth + 1 + random.below(labels - 1)) % labels;
+    return { site, truth, at: given && truth >= 0 ? at : null, wrong, other };
   }
 
   async #answered(): Promise<void> {
@@ -232,7 +260,6 @@ class Life {
 
   #collect(): void {
     const { published } = this.#channel;
-    const { fraction, delaySeconds } = this.#options.labels;
     const { labels } = this.#feeds[0].feed;
     for (; this.#seen < published.length; this.#seen++) {
       const { topic, payload } = published[this.#seen];
@@ -246,9 +273,8 @@ class Life {
         second.tested += 1;
         if (label === labels[open.truth]) second.correct += 1;
       }
-      if (open.truth < 0 || !this.#random.chance(fraction)) continue;
-      const at = this.#clock.now() + delaySeconds * 1_000 * (0.5 + this.#random.next());
-      this.#labels.push({ site: open.site, event, label: this.#said(open.truth), at });
+      if (open.at === null) continue;
+      this.#labels.push({ site: open.site, event, label: this.#said(open), at: open.at });
     }
     // The channel keeps everything; what was looked at is not needed again.
     if (this.#seen > 50_000) {
@@ -258,17 +284,16 @@ class Life {
   }
 
   /** What the person says: wrong now and then, or by someone's will. */
-  #said(truth: number): string {
+  #said({ truth, wrong, other }: Waiting): string {
     const { labels: plan, flipped = 0 } = this.#options;
     const { labels } = this.#feeds[0].feed;
     const isLive = this.#events.some(({ kind }) => kind === 'live');
-    const wrong = this.#random.chance(isLive ? Math.max(plan.wrong, flipped) : plan.wrong);
-    return labels[wrong ? (truth + 1 + this.#random.below(labels.length - 1)) % labels.length : truth];
+    return labels[wrong < (isLive ? Math.max(plan.wrong, flipped) : plan.wrong) ? other : truth];
   }
 
   #giveLabels(): void {
     const now = this.#clock.now();
-    const due = this.#labels.filter(({ at }) => at <= now);
+    const due = this.#labels.filter(({ at }) => at <= now).sort((a, b) => a.at - b.at);
     this.#labels = this.#labels.filter(({ at }) => at > now);
     for (const { site, event, label } of due) {
       const payload = JSON.stringify({ event, label, origin: 'plant', at: now });
@@ -278,7 +303,7 @@ class Life {
 
   async #learned(gateways: readonly Gateway[]): Promise<void> {
     await turns(4);
-    for (const gateway of gateways) await this.#while(gateway.learned());
+    for (const gateway of gateways) await this.#while(gateway.learned(), DISK_MS);
     await turns(10);
   }
 

@@ -13,7 +13,7 @@ import type { Alarm } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { readSaved } from './kind.ts';
 import { Alarms, CONFIDENCE, FIRST_COLUMN, LOSS, type Stream } from './monitor/alarms.ts';
-import { Cells, Columns, LEAST_EVENTS, type Level, Mean, share } from './monitor/blocks.ts';
+import { angle, Cells, Columns, LEAST_EVENTS, type Level, Mean, root } from './monitor/blocks.ts';
 import { Devices } from './monitor/devices.ts';
 import { Histogram } from './monitor/histogram.ts';
 import { Reliability } from './monitor/reliability.ts';
@@ -163,7 +163,7 @@ export class TaskMonitor {
   save(): string {
     const means = Object.entries(this.#means).map(([name, mean]) => [name, mean.save()]);
     return JSON.stringify({
-      format: 1,
+      format: 2,
       labels: this.#options.labels.length,
       streams: this.#streams.map(({ name, announced, seen, tracker }) => ({
         name,
@@ -274,10 +274,11 @@ export class TaskMonitor {
 
   #endLabels(at: number): void {
     const from = this.#from.labels;
-    const { loss, margin } = this.#means;
-    this.#add('logLoss', loss.level(), from, at);
-    this.#add('margin', margin.level(), from, at);
-    this.#add('errors', share(this.#wrong, loss.n), from, at);
+    const [loss, margin] = [this.#means.loss.level(), this.#means.margin.level()];
+    const lacking = margin && root({ value: 1 - margin.value, error: margin.error });
+    this.#add('logLoss', loss && root(loss), from, at);
+    this.#add('margin', lacking && { value: -lacking.value, error: lacking.error }, from, at);
+    this.#add('errors', angle(this.#wrong, this.#means.loss.n), from, at);
     this.#clearLabels();
     this.#from.labels = at;
   }
@@ -290,7 +291,7 @@ export class TaskMonitor {
 
   #addDistance(name: string, histogram: Histogram, from: number, at: number): void {
     const block = histogram.close(!this.#alarms.stream(name)?.tracker.alarmed);
-    this.#add(name, block && { value: block.distance, error: block.error }, from, at);
+    this.#add(name, block, from, at);
   }
 
   #add(name: string, level: Level | null, from: number, to: number): void {

@@ -133,9 +133,11 @@ test('relearn ends an alarm and makes the next blocks the reference', () => {
 });
 
 test.each([
-  { what: 'a first reference', keep: false, blocks: LEARN },
-  { what: 'another level with known spreads', keep: true, blocks: LEARN_LEVEL },
-])('a change that comes as soon as $what is learned is told', ({ keep, blocks }) => {
+  // How much one block follows another is hardly known yet: what comes so early has to be large.
+  { what: 'a first reference', keep: false, blocks: LEARN, step: 8 },
+  { what: 'a first reference and as much again', keep: false, blocks: 2 * LEARN, step: 4 },
+  { what: 'another level with known spreads', keep: true, blocks: LEARN_LEVEL, step: 4 },
+])('a change of $step spreads that comes as soon as $what is learned is told', ({ keep, blocks, step }) => {
   let told = 0;
   for (let seed = 0; seed < 100; seed++) {
     const tracker = new Tracker('up', 1e6);
@@ -145,7 +147,7 @@ test.each([
     expect(tracker.armed).toBe(true);
     const [change] = run(
       tracker,
-      normal(2_000 + seed, 25).map((x) => x + 4),
+      normal(2_000 + seed, 25).map((x) => x + step),
     );
     if (change?.state === 'drift') told += 1;
   }

@@ -76,6 +76,22 @@ export function share(hits: number, n: number): Level {
   return { value: hits / n, error: Math.sqrt((p * (1 - p)) / n) };
 }
 
+/**
+ * A share whose blocks vary as their level does: the angle whose squared sine it is (Anscombe 1948), radians. Shares near
+ * none are skewed, and where errors come in bursts a test for normal values cries at the bursts.
+ */
+export function angle(hits: number, n: number): Level {
+  return { value: Math.asin(Math.sqrt(hits / n)), error: 1 / (2 * Math.sqrt(n)) };
+}
+
+/** The root of a level that is at least 0, for the same reason: losses are sums of few large ones. */
+export function root({ value, error }: Level): Level {
+  return {
+    value: Math.sqrt(Math.max(0, value)),
+    error: error / (2 * Math.sqrt(Math.max(value, error, 1e-12))),
+  };
+}
+
 /** Numbers of a column: present, missing, first value ever (NaN: none yet), sum and squares about it. */
 const PRESENT = 0;
 const MISSING = 1;

@@ -1,7 +1,9 @@
 /**
- * A distribution over a few cells, block by block, as one number: the Hellinger distance of a block from what is usual, 0..1.
- * Its spread by chance alone is about 1 / sqrt(8 n) a degree of freedom, whatever the shares are, so that rare cells do
- * not shake it as they shake a PSI. What is usual is the sum of the first blocks, then follows slowly.
+ * A distribution over a few cells, block by block, as one number: the root of the Hellinger distance of a block from what is
+ * usual, 0..1. The distance's spread by chance alone is about 1 / sqrt(8 n) a degree of freedom, whatever the shares
+ * are, so that rare cells do not shake it as they shake a PSI. Its square goes like a chi-square: a distance alone is
+ * skewed, and a test for normal values cries at its long tail; the fourth root of a chi-square of few degrees of freedom
+ * is about normal (Hawkins & Wixley 1986). What is usual is the sum of the first blocks, then follows slowly.
  */
 import { z } from 'zod';
 import { count } from '../kind.ts';
@@ -27,21 +29,23 @@ export class Histogram {
     this.#now[cell] += weight;
   }
 
-  /** Ends a block: its distance with the standard error of chance; null while the usual shares are learned. */
-  close(follows: boolean): { readonly distance: number; readonly error: number } | null {
+  /** Ends a block: the root of its distance, with the error of chance; null while the usual shares are learned. */
+  close(follows: boolean): { readonly value: number; readonly error: number } | null {
     const n = this.#now.reduce((a, b) => a + b, 0);
     if (n === 0) return null;
     let same = 0;
     for (let c = 0; c < this.#now.length; c++) same += Math.sqrt(this.#usual[c] * (this.#now[c] / n));
     const ready = this.#blocks >= LEARN;
-    const distance = Math.sqrt(Math.max(0, 1 - same));
+    // The fourth root of a square.
+    const value = Math.max(0, 1 - same) ** 0.25;
     if (!ready || follows) {
       const gain = 1 / Math.min(this.#blocks + 1, MEMORY);
       for (let c = 0; c < this.#now.length; c++) this.#usual[c] += gain * (this.#now[c] / n - this.#usual[c]);
       this.#blocks += 1;
     }
     this.#now.fill(0);
-    return ready ? { distance, error: 1 / Math.sqrt(8 * n) } : null;
+    // Of the root of a distance that is as large as its error.
+    return ready ? { value, error: 0.5 * (8 * n) ** -0.25 } : null;
   }
 
   /** Learns what is usual anew. */

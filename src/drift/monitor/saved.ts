@@ -23,7 +23,7 @@ const change = z.strictObject({
 });
 
 export const monitorState = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(2),
   labels: count,
   streams: z
     .array(trackerState.extend({ name, announced: z.boolean(), seen: z.boolean() }))

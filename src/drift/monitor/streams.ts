@@ -31,21 +31,23 @@ interface Row {
 }
 
 const same = (value: number): number => value;
+/** Losses and distances of distributions are watched by their roots, errors by their angles: see blocks.ts. */
+const squared = (value: number): number => value * value;
 
 export const streamKinds: Readonly<Record<StreamKind, Row>> = {
   // Labels: only getting worse is told; a model that learns gets better all the time.
-  logLoss: { rank: 0, side: 'up', unit: same },
-  errors: { rank: 0, side: 'up', unit: same },
-  margin: { rank: 0, side: 'down', unit: same },
+  logLoss: { rank: 0, side: 'up', unit: squared },
+  errors: { rank: 0, side: 'up', unit: (value) => Math.sin(value) ** 2 },
+  margin: { rank: 0, side: 'down', unit: (value) => 1 - value * value },
   // Confidence rises while a model learns.
   score: { rank: 1, side: 'down', unit: same },
-  verdicts: { rank: 1, side: 'up', unit: same },
+  verdicts: { rank: 1, side: 'up', unit: squared },
   missing: { rank: 2, side: 'both', unit: same },
   feature: { rank: 3, side: 'both', unit: same },
   spread: { rank: 3, side: 'both', unit: same },
   cells: { rank: 3, side: 'both', unit: same },
   values: { rank: 3, side: 'both', unit: same },
-  sketch: { rank: 3, side: 'up', unit: same },
+  sketch: { rank: 3, side: 'up', unit: squared },
   // Twice the root of a count has deviation 1 whatever the count (Anscombe 1948).
   volume: { rank: 4, side: 'both', unit: (value) => Math.max(0, (value / 2) ** 2 - 3 / 8) },
   latency: { rank: 5, side: 'up', unit: Math.exp },

@@ -16,6 +16,8 @@ export const trackerState = z.strictObject({
   values: z.array(finite).max(LEARN),
   phase: z.enum(['learning', 'watching', 'alarmed']),
   blocks: count,
+  /** Blocks that the correlation is known from. */
+  pairs: count,
   level: finite,
   /** Means of d d, d d' and e e. */
   distances: z.number().min(0),
@@ -44,6 +46,7 @@ export const trackerState = z.strictObject({
       distances: z.number().min(0),
       products: finite,
       residuals: z.number().min(0),
+      pairs: count,
     })
     .nullable()
     .default(null),
@@ -54,6 +57,7 @@ export const fresh = (): TrackerState => ({
   values: [],
   phase: 'learning',
   blocks: 0,
+  pairs: 0,
   level: 0,
   distances: 0,
   products: 0,

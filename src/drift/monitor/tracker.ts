@@ -4,7 +4,8 @@
  * the stream is back, or the new level has become the usual one. Built for streams that are never independent:
  *
  * - It tests what the block before did not foretell, e = d - r d', with d the distance from the level and r the learned
- *   correlation of neighbours (Lu & Reynolds 1999: charts on residuals). Episodes and rhythms make r large.
+ *   correlation of neighbours (Lu & Reynolds 1999: charts on residuals). Episodes and rhythms make r large. After few
+ *   blocks r is no surer than they are: it is drawn towards what machines usually have.
  * - A level that wanders by less than `ALLOWANCE` of that spread a block is no change; single blocks count at most
  *   `CLIP` spreads, so that no outlier, however wild, is an alarm.
  * - The level follows slowly while nothing is suspected, and stands still while something is.
@@ -30,6 +31,12 @@ const CLIP = 3;
 const LAG = { up: 6, down: 6, both: 2 } as const;
 /** A correlation above would call every level usual. */
 const MOST_CORRELATION = 0.98;
+/**
+ * Blocks are taken to follow each other as blocks of machines do until as many as a reference has have shown otherwise:
+ * one minute may hold no episode at all, or few, and what has hardly been seen to follow itself is known badly. Without
+ * it, all false alarms of quiet plants fell into the first five minutes.
+ */
+const USUAL_CORRELATION = 0.9;
 /** Half of the change, in spreads, that a cumulative sum finds the beginning of best, and from which sum it is one. */
 const SLANT = 0.5;
 const LEAP = 1.5;
@@ -126,9 +133,9 @@ export class Tracker {
    */
   relearn(keep = false): Change | null {
     const over = this.alarmed ? this.#over(this.#state.last) : null;
-    const { level, told, distances, products, residuals, former } = this.#state;
+    const { level, told, distances, products, residuals, pairs, former } = this.#state;
     const known = this.armed
-      ? { level: this.alarmed ? told : level, distances, products, residuals }
+      ? { level: this.alarmed ? told : level, distances, products, residuals, pairs }
       : former;
     this.#state = { ...fresh(), former: keep ? known : null };
     this.#sums.clear();
@@ -200,6 +207,7 @@ export class Tracker {
     if (level) state.level += gain * d;
     state.learned = level ? distance - gain * d : distance;
     state.blocks += 1;
+    state.pairs += 1;
     this.#bet();
   }
 
@@ -310,14 +318,16 @@ export class Tracker {
         : 0;
     // Short series look less correlated than they are (Marriott & Pope 1954).
     const guess = former ? former.products / Math.max(1e-300, former.distances) : raw + (1 + 3 * raw) / n;
-    const correlation = Math.min(MOST_CORRELATION, Math.max(0, guess));
+    state.pairs = former?.pairs ?? n;
+    state.distances = Math.max(distances, former?.distances ?? 0);
+    state.products = Math.min(MOST_CORRELATION, Math.max(0, guess)) * state.distances;
+    // Of what will be tested: wider than the least residuals while the correlation is a guess.
+    const correlation = this.#correlation();
     const residuals = d.slice(1).map((value, i) => value - correlation * d[i]);
     const scale = Math.max(rms(residuals), 1.4826 * median(residuals.map(Math.abs)));
     state.phase = 'watching';
     state.level = level;
     state.blocks = LEARN;
-    state.distances = Math.max(distances, former?.distances ?? 0);
-    state.products = correlation * state.distances;
     state.residuals = Math.max(scale * scale, former?.residuals ?? 0);
     state.previous = apart[n - 1];
     state.learned = state.previous;
@@ -334,8 +344,10 @@ export class Tracker {
   }
 
   #correlation(): number {
-    const { products, distances } = this.#state;
-    return distances > 0 ? Math.min(MOST_CORRELATION, Math.max(0, products / distances)) : 0;
+    const { products, distances, pairs } = this.#state;
+    const seen = distances > 0 ? Math.max(0, products / distances) : 0;
+    const shrunk = (pairs * seen + LEARN * USUAL_CORRELATION) / (pairs + LEARN);
+    return Math.min(MOST_CORRELATION, Math.max(seen, shrunk));
   }
 
   /** Spread of what is tested: of a few blocks it is known badly, and taken larger. */
