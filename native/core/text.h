@@ -1,12 +1,13 @@
 /*
- * A classifier of texts and mails into two labels: learners over the same hashed cells, each learning from
- * its own error, their logits averaged. They err on different rows, so the mean ranks better than the best.
+ * A classifier of texts and mails into two labels: learners over the same hashed cells, their logits
+ * averaged, each learning from its own error and in part from that of all. They err on different rows, so the
+ * mean ranks better than the best.
  *
- * - view: logistic regression over the cells of one view, AdaGrad per coordinate, step for step that of
- *   core/linear.h. A view is a region of the index space, named by its top bits, such as the headers or the
- *   decoded text of a mail. A view of which a row has no cell is no member for it and learns nothing from it.
+ * - view: logistic regression over the cells of one view, AdaGrad per coordinate. A view is a region of the
+ *   index space, named by its top bits, such as the headers or the decoded text of a mail. A view of which a
+ *   row has no cell is no member for it and learns nothing from it.
  * - ratios: logistic regression over all cells whose input is |x_j| r_j instead of x_j, with r_j the running
- *   naive-Bayes log-ratio of the cell (NB-SVM: Wang and Manning 2012).
+ *   naive-Bayes log-ratio of the cell (NB-SVM: Wang and Manning 2012). Weights begin above 0, at naive Bayes.
  * - all (an option): as a view, over all cells.
  *
  *   r_j = log((spam_j + a) / (ham_j + a)) - log((spam + 2 a) / (ham + 2 a)), 0 for a cell never counted

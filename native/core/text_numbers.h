@@ -19,6 +19,16 @@ constexpr double kLeastNoise = 0.001, kMostNoise = 0.99, kFirstNoise = 0.01;
  * many rows it must have learned before (by their weight). Lower bounds spread early mistakes.
  */
 constexpr double kSureBlend = 8, kRowsToBeSure = 300;
+/**
+ * Where the weights of the ratios begin: a record keeps what was learned beyond it, so an untouched one is
+ * zero. Without it the ratios would have to learn that they mean what they say.
+ */
+constexpr float kFirstRatioWeight = 0.1f;
+/** The part of the blend in the logit that a member learns from, its own is the rest. */
+constexpr double kSharedLogit = 0.3;
+/** The rate of biases in rates of weights: what is common to all rows should not follow a run of one label.
+ */
+constexpr float kBiasRate = 0.5f;
 /** What a row of weight 1 adds to a count. */
 constexpr int32_t kCountUnit = 8;
 

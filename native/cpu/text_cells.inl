@@ -109,7 +109,7 @@ Sums sum_row(const sluice_text* model, const Span& span, float base) {
       for (uint32_t j = 0; j < kWide; ++j) at[j] = span.records + kFour * record_at(span, q + j);
       const Columns cells = load_columns(at);
       const wide x = load_wide(span.values + q);
-      ratios.part[part] += cells.second * (size_of(x) * seen_ratio(cells.third, base));
+      ratios.part[part] += (cells.second + kFirstRatioWeight) * (size_of(x) * seen_ratio(cells.third, base));
       products.part[part] = cells.first * x;
       if constexpr (All) {
         for (uint32_t j = 0; j < kWide; ++j) at[j] = members + kTwo * record_at(span, q + j);
@@ -145,7 +145,7 @@ Sums sum_row(const sluice_text* model, const Span& span, float base) {
     const float* record = span.records + kFour * r;
     const float x = span.values[p];
     if constexpr (All) all.add(j, members[kTwo * r] * x);
-    ratios.add(j, record[1] * (size_of(x) * seen_ratio(record[2], base)));
+    ratios.add(j, (record[1] + kFirstRatioWeight) * (size_of(x) * seen_ratio(record[2], base)));
     view[r >> shift].add(j, record[0] * x);
     present |= 1u << (r >> shift);
   }

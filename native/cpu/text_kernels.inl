@@ -118,11 +118,13 @@ Truth judge(const sluice_text* model, double y, double weight) {
 }
 
 /**
- * weight times the gradient of a member's log-loss by its own logit: p - y, or under flips what the label
- * still says; 0 where that is not worth a change.
+ * weight times the gradient of a member's log-loss by its logit: p - y, or under flips what the label still
+ * says; 0 where that is not worth a change. The logit is in part that of the blend, so that members learn
+ * less of what the others know and more of what they all miss (between learning alone and learning as one;
+ * Liu and Yao 1999).
  */
-float error_of(double logit, const Truth& truth) {
-  const double p = sigmoid(logit);
+float error_of(double logit, double blend, const Truth& truth) {
+  const double p = sigmoid((1 - kSharedLogit) * logit + kSharedLogit * blend);
   double error = p - truth.y;
   if (truth.trust > 0) {
     const double told = 1 - 2 * truth.noise, q = truth.noise + told * p;
@@ -132,7 +134,7 @@ float error_of(double logit, const Truth& truth) {
 }
 
 void update_bias(sluice_text_member& bias, float error, float rate) {
-  update_member(bias.weight, bias.squares, error, 1.0f, rate);
+  update_member(bias.weight, bias.squares, error, 1.0f, rate * kBiasRate);
 }
 
 /** One AdaGrad step of slope and offset on the log-loss of the calibrated blend, as far as labels are true.
@@ -173,8 +175,8 @@ void learn_row(sluice_text* model, const Span& span, int32_t given, float weight
   const Truth truth = judge(model, y, w);
   if (!own) calibrate(model, z.blend, truth);
   const int32_t units = count_of(weight);
-  Lesson lesson{.all = error_of(z.all, truth),
-                .ratios = error_of(z.ratios, truth),
+  Lesson lesson{.all = error_of(z.all, z.blend, truth),
+                .ratios = error_of(z.ratios, z.blend, truth),
                 .view = {},
                 .rate = truth.rate,
                 .base = base,
@@ -184,7 +186,7 @@ void learn_row(sluice_text* model, const Span& span, int32_t given, float weight
                 .ham = label == 1 ? 0 : units};
   for (uint32_t v = 0; v < model->views; ++v) {
     if (!(sums.present >> v & 1)) continue;
-    lesson.view[v] = error_of(z.view[v], truth);
+    lesson.view[v] = error_of(z.view[v], z.blend, truth);
     update_bias(state.view[v], lesson.view[v], truth.rate);
   }
   if (model->all) update_bias(state.all, lesson.all, truth.rate);

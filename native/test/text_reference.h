@@ -38,12 +38,13 @@ class TextReference {
     if (label != -2) judge(mean, y, weight);
     own_ += label == -2;
 
-    const float all = all_ ? error(z.all, y, weight) : 0, ratios = error(z.ratios, y, weight);
+    const float all = all_ ? error(z.all, mean, y, weight) : 0, ratios = error(z.ratios, mean, y, weight);
     std::vector<float> views;
-    for (uint32_t v = 0; v < views_; ++v) views.push_back(has(b, row, v) ? error(z.view[v], y, weight) : 0);
-    update(all_bias_, all, 1), update(ratio_bias_, ratios, 1);
     for (uint32_t v = 0; v < views_; ++v)
-      if (has(b, row, v)) update(view_bias_[v], views[v], 1);
+      views.push_back(has(b, row, v) ? error(z.view[v], mean, y, weight) : 0);
+    update(all_bias_, all, 1, 0.5f), update(ratio_bias_, ratios, 1, 0.5f);
+    for (uint32_t v = 0; v < views_; ++v)
+      if (has(b, row, v)) update(view_bias_[v], views[v], 1, 0.5f);
     const auto units = static_cast<int32_t>(std::fmin(weight * 8 + 0.5, 32767));
     for (uint32_t q = b.indptr[row]; q < b.indptr[row + 1]; ++q) {
       Cell& cell = cells_[b.indices[q]];
@@ -108,12 +109,13 @@ class TextReference {
     Logits z;
     z.all =
         bounded_logit(sum(b, row, [&](uint32_t i, float x) { return cells_[i].all.w * x; }) + all_bias_.w);
-    z.ratios = bounded_logit(sum(b, row,
-                                 [&](uint32_t i, float x) {
-                                   const float r = cells_[i].ratio;
-                                   return cells_[i].ratios.w * (std::fabs(x) * (r == 0 ? 0 : r - base));
-                                 }) +
-                             ratio_bias_.w);
+    z.ratios =
+        bounded_logit(sum(b, row,
+                          [&](uint32_t i, float x) {
+                            const float r = cells_[i].ratio;
+                            return (cells_[i].ratios.w + 0.1f) * (std::fabs(x) * (r == 0 ? 0 : r - base));
+                          }) +
+                      ratio_bias_.w);
     for (uint32_t v = 0; v < views_; ++v)
       z.view.push_back(bounded_logit(
           sum(b, row, [&](uint32_t i, float x) { return i >> shift_ == v ? cells_[i].view.w * x : 0.0f; }) +
@@ -133,8 +135,8 @@ class TextReference {
     return total / members;
   }
 
-  float error(double logit, double y, double weight) const {
-    const double g = gradient(sigmoid(logit), y);
+  float error(double logit, double mean, double y, double weight) const {
+    const double g = gradient(sigmoid((1 - 0.3) * logit + 0.3 * mean), y);
     return std::fabs(g) > 1e-7 ? static_cast<float>(weight * g) : 0;
   }
 
@@ -154,8 +156,8 @@ class TextReference {
     return robust;
   }
 
-  void update(Weight& at, float error, float x) const {
-    const auto rate = static_cast<float>(static_cast<double>(0.4f) * (1 - 0.5 * trust()));
+  void update(Weight& at, float error, float x, float part = 1) const {
+    const float rate = static_cast<float>(static_cast<double>(0.4f) * (1 - 0.5 * trust())) * part;
     const float g = std::fmax(-1e18f, std::fmin(1e18f, error * x));
     at.squares += g * g;
     at.w -= rate * g / (std::sqrt(at.squares) + 1e-6f);

@@ -236,25 +236,6 @@ struct Bare {
   sluice_text model{};
 };
 
-TEST(Text, TheMemberOverAllCellsIsTheLinearModel) {
-  const OwnedBatch batch = random_batch(21, 200, {256, 0, 2});
-  Bare text(256, 2);
-  ASSERT_EQ(text.step(batch), SLUICE_OK);
-  std::vector<float> records(257 * 2);
-  sluice_linear linear{256, 0, 2, 1, 1, 1, 0.4f, 0, 1e-6f, records.data(), nullptr};
-  const sluice_rows rows{
-      200, 0, batch.indices.size(), batch.indptr.data(), batch.indices.data(), batch.values.data(), nullptr};
-  const int32_t stop = 0;
-  ASSERT_EQ(cpu_backend()->linear_step(text.device->handle(), &linear, &rows, batch.labels.data(), nullptr,
-                                       nullptr, 0, nullptr, &stop),
-            SLUICE_OK);
-  for (uint32_t r = 0; r < 256; ++r) {
-    ASSERT_EQ(text.members[r].weight, records[2 * r]) << r;
-    ASSERT_EQ(text.members[r].squares, records[2 * r + 1]) << r;
-  }
-  EXPECT_EQ(text.state.all.weight, records[512]);
-}
-
 TEST(Text, WhatItTeachesItselfIsCountedButChangesNeitherCalibrationNorNoise) {
   OwnedBatch batch;
   const auto add = [&](int32_t label) {

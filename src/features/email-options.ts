@@ -18,7 +18,16 @@ const PRESETS = {
     bits: 21,
     ...{ headBytes: 16_384, tailBytes: 4_096, textLength: 32_768, charsLength: 3_000 },
     spaces: {
-      ...{ raw: 1, header: 1, headerPairs: 1, structure: 0.5, body: 1, bodyPairs: 1 },
+      ...{
+        raw: 1,
+        header: 1,
+        headerPairs: 1,
+        structure: 0.5,
+        headerForm: 1,
+        textForm: 1,
+        body: 1,
+        bodyPairs: 1,
+      },
       ...{ links: 1, attachments: 1, disguise: 0.5, chars: 1, subject: 1 },
     },
   },
@@ -27,7 +36,16 @@ const PRESETS = {
     bits: 20,
     ...{ headBytes: 0, tailBytes: 0, textLength: 4_096, charsLength: 0 },
     spaces: {
-      ...{ raw: 0, header: 1, headerPairs: 1, structure: 0.5, body: 1, bodyPairs: 1 },
+      ...{
+        raw: 0,
+        header: 1,
+        headerPairs: 1,
+        structure: 0.5,
+        headerForm: 1,
+        textForm: 0,
+        body: 1,
+        bodyPairs: 1,
+      },
       ...{ links: 1, attachments: 1, disguise: 0.5, chars: 0, subject: 1 },
     },
   },
@@ -93,9 +111,11 @@ export const emailOptions = z.strictObject({
   spaces: z
     .strictObject({
       raw: weight('tokens between blanks of the raw mail'),
+      textForm: weight('how the texts are written: shares of capitals, digits, marks, lines, links'),
       header: weight('words of headers, by name'),
       headerPairs: weight('pairs of neighbouring words of headers'),
       structure: weight('names of headers and their order'),
+      headerForm: weight('what headers say of each other, and how names, dates and the subject are formed'),
       body: weight('words of the decoded texts'),
       bodyPairs: weight('pairs of neighbouring words of the texts'),
       links: weight('hosts, paths and oddities of links'),

@@ -4,9 +4,9 @@
  * none drowns another; a bucket's top bits name its view. `version` changes with anything that changes a row.
  *
  * Four views of one mail, each a region of the buckets, so that a model can have a learner for each: the raw bytes (tokens
- * between blanks; they need no decoder to be right), the headers by name, what the reader sees as
- * words, links and attachments, and the same as characters. What each namespace is worth, what was left out, and where the
- * time goes: docs/mail-features.md.
+ * between blanks; they need no decoder to be right) and how the text is written, the headers by name and what they say of
+ * each other, what the reader sees as words, links and attachments, and the same as characters. What each namespace is worth,
+ * what was left out, and where the time goes: docs/mail-features.md.
  */
 import { createHash } from 'node:crypto';
 import type { Event, Featurizer, MailBody, RowWriter } from '../contract.ts';
@@ -14,6 +14,7 @@ import { SluiceError } from '../errors.ts';
 import { Cells } from './cells.ts';
 import { type Disguise, disguiseMarks, noDisguise, Unseen, unmask } from './disguise.ts';
 import { type EmailOptions, type ResolvedOptions, resolve, type SpaceName } from './email-options.ts';
+import { headerForm as readHeaderForm, textForm as readTextForm } from './form.ts';
 import { readGrams, readTokens } from './grams.ts';
 import { HASH_VERSION, keyMark, mix, pair, seedOf, word } from './hash.ts';
 import { headerOf, type KnownHeader, mayUse } from './header-names.ts';
@@ -29,9 +30,11 @@ const EMAIL_VERSION = 3;
 /** The view each namespace is of, and the most distinct buckets it may have: more than any ordinary mail needs. */
 const SPACES: Readonly<Record<SpaceName, { readonly view: number; readonly limit: number }>> = {
   raw: { view: 0, limit: 8_192 },
+  textForm: { view: 0, limit: 64 },
   header: { view: 1, limit: 8_192 },
   headerPairs: { view: 1, limit: 8_192 },
   structure: { view: 1, limit: 1_024 },
+  headerForm: { view: 1, limit: 64 },
   body: { view: 2, limit: 8_192 },
   bodyPairs: { view: 2, limit: 16_384 },
   links: { view: 2, limit: 4_096 },
@@ -84,6 +87,9 @@ class EmailFeaturizer implements Featurizer {
   /** Names of buckets, by namespace; null but for `describe`. */
   #names: Map<number, string>[] | null = null;
 
+  readonly #usable = (name: string, value: string): string | null =>
+    mayUse(headerOf(name), this.#options.listHeaders) ? usableValue(name, value) : null;
+
   constructor(options: ResolvedOptions) {
     const { bits, views, key, listHeaders, headBytes, tailBytes } = options;
     this.#options = options;
@@ -134,10 +140,12 @@ class EmailFeaturizer implements Featurizer {
   /** Fills the namespaces that have a weight. */
   #fill(mail: MailBody): void {
     this.#cells.expect(mail.raw.length);
-    const { raw, links, attachments, disguise } = this.#spaces;
+    const { raw, textForm, headerForm, links, attachments, disguise } = this.#spaces;
     this.#disguise = noDisguise();
     if (raw.weight > 0) this.#raw(mail);
+    if (textForm.weight > 0) this.#form(textForm, (mark) => readTextForm(mail, mark));
     this.#headers(mail);
+    if (headerForm.weight > 0) this.#form(headerForm, (mark) => readHeaderForm(mail, this.#usable, mark));
     this.#texts(mail);
     if (links.weight > 0) this.#links(mail);
     if (attachments.weight > 0) this.#attachments(mail);
@@ -309,6 +317,12 @@ class EmailFeaturizer implements Featurizer {
       this.#mark(space, `name ${name.slice(0, 100).toLowerCase()}`);
       if (digest !== '') this.#mark(space, `digest ${digest}`);
     }
+    this.#takeMarks(space);
+  }
+
+  /** How the mail is made rather than what it says. */
+  #form(space: Space, read: (mark: (text: string) => void) => void): void {
+    read((text) => this.#mark(space, text));
     this.#takeMarks(space);
   }
 

@@ -95,7 +95,7 @@ export const modelKinds = {
       calibration: option(
         0,
         1,
-        0.05,
+        0.02,
         'Step size of the calibration that makes the mean a probability; 0 leaves it as it is.',
       ),
       all: flag(

@@ -87,7 +87,18 @@ describe('a text without its disguise', () => {
 });
 
 const decoder = openMime(mimeOptions.parse({}));
-const none = { raw: 0, header: 0, headerPairs: 0, structure: 0, links: 0, attachments: 0, disguise: 0 };
+/** How a text is written is what a disguise changes. */
+const form = { textForm: 0, headerForm: 0 };
+const none = {
+  ...form,
+  raw: 0,
+  header: 0,
+  headerPairs: 0,
+  structure: 0,
+  links: 0,
+  attachments: 0,
+  disguise: 0,
+};
 
 function rowOf(mail: string | Buffer, spaces: object): Rows {
   const featurizer = openEmail(emailOptions.parse({ spaces }));
