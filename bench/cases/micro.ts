@@ -13,6 +13,7 @@ import type { Task } from '../../src/task/task.ts';
 import { Telemetry } from '../../src/telemetry.ts';
 import { type BenchCase, type BenchOptions, measure } from '../case.ts';
 import { type LabelledMail, machineTask, mailTask, message, random, reading, realMails } from '../inputs.ts';
+import { learnerSides } from '../learners.ts';
 
 const MAILS = 2_000;
 const READINGS = 100_000;
@@ -165,24 +166,7 @@ function linearCase(name: string, what: string, learns: boolean): BenchCase {
       const model = task.newModel(openEngine({ threads: 1 }));
       await model.learn(rows, labels);
       const plain = new PlainLogistic(task.shape.dims);
-      let sum = 0;
-      return {
-        sluice: () =>
-          measure(async () => {
-            if (learns) await model.learn(rows, labels);
-            else sum += (await model.score(rows))[0];
-            return rows.count;
-          }),
-        peer: () =>
-          measure(() => {
-            for (let i = 0; i < rows.count; i++) {
-              if (learns) plain.learn(rows, i, labels[i]);
-              else sum += plain.score(rows, i);
-            }
-            return sum > -1 ? rows.count : 0;
-          }),
-        close: async () => model.close(),
-      };
+      return learnerSides(model, plain, { rows, labels }, learns);
     },
   };
 }

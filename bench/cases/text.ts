@@ -3,14 +3,20 @@
  * same rules. What it costs beside `linear` on the same rows, in time and memory, is in the table.
  */
 import type { Model, Rows } from '../../src/contract.ts';
+import { EMAIL_VIEWS } from '../../src/features/email-options.ts';
 import { RowArena } from '../../src/features/rows.ts';
 import { openEngine } from '../../src/model/engine.ts';
 import { type BenchCase, measure } from '../case.ts';
 import { type LabelledMail, mailTask, message, realMails } from '../inputs.ts';
+import { learnerSides } from '../learners.ts';
 
 const MAILS = 2_000;
-/** Of mail (EMAIL_VIEWS), named by the top two bits of a bucket. */
-const VIEWS = 4;
+const VIEWS = EMAIL_VIEWS;
+/** As in native/core/text_numbers.h. */
+const FIRST_RATIO_WEIGHT = 0.1;
+const SHARED_LOGIT = 0.3;
+const RATE = 0.4;
+const BIAS_RATE = RATE / 2;
 
 function rowsOf(mails: readonly LabelledMail[]): { rows: Rows; labels: Int32Array } {
   const task = mailTask('full');
@@ -32,9 +38,9 @@ class Member {
     this.#squares = new Float32Array(size);
   }
 
-  update(bucket: number, gradient: number): void {
+  update(bucket: number, gradient: number, rate = RATE): void {
     this.#squares[bucket] += gradient * gradient;
-    this.weights[bucket] -= (0.4 * gradient) / (Math.sqrt(this.#squares[bucket]) + 1e-6);
+    this.weights[bucket] -= (rate * gradient) / (Math.sqrt(this.#squares[bucket]) + 1e-6);
   }
 }
 
@@ -71,16 +77,22 @@ class PlainText {
       const bucket = rows.indices[k];
       const x = rows.values[k];
       logits[bucket >>> this.#shift] += this.#view.weights[bucket] * x;
-      logits[VIEWS] += this.#ratios.weights[bucket] * Math.abs(x) * this.#ratio(bucket);
+      logits[VIEWS] +=
+        (this.#ratios.weights[bucket] + FIRST_RATIO_WEIGHT) * Math.abs(x) * this.#ratio(bucket);
     }
+    return sigmoid(this.#blend());
+  }
+
+  #blend(): number {
     let sum = 0;
-    for (const logit of logits) sum += logit;
-    return sigmoid(sum / logits.length);
+    for (const logit of this.#logits) sum += logit;
+    return sum / this.#logits.length;
   }
 
   learn(rows: Rows, i: number, label: number): void {
     this.score(rows, i);
-    const errors = this.#logits.map((logit) => sigmoid(logit) - label);
+    const shared = SHARED_LOGIT * this.#blend();
+    const errors = this.#logits.map((logit) => sigmoid((1 - SHARED_LOGIT) * logit + shared) - label);
     const counts = label === 1 ? this.#spam : this.#ham;
     for (let k = rows.indptr[i]; k < rows.indptr[i + 1]; k++) {
       const bucket = rows.indices[k];
@@ -89,7 +101,7 @@ class PlainText {
       this.#ratios.update(bucket, errors[VIEWS] * Math.abs(x) * this.#ratio(bucket));
       counts[bucket] += 1;
     }
-    for (let v = 0; v <= VIEWS; v++) this.#biases.update(v, errors[v]);
+    for (let v = 0; v <= VIEWS; v++) this.#biases.update(v, errors[v], BIAS_RATE);
     this.#rows[label] += 1;
   }
 }
@@ -146,25 +158,7 @@ function textCase(name: string, what: string, learns: boolean): BenchCase {
       for (let i = 0; i < rows.count; i++) plain.learn(rows, i, labels[i]);
       const table = await page([model, linear], rows, labels);
       linear.close();
-      let sum = 0;
-      return {
-        sluice: () =>
-          measure(async () => {
-            if (learns) await model.learn(rows, labels);
-            else sum += (await model.score(rows))[0];
-            return rows.count;
-          }),
-        peer: () =>
-          measure(() => {
-            for (let i = 0; i < rows.count; i++) {
-              if (learns) plain.learn(rows, i, labels[i]);
-              else sum += plain.score(rows, i);
-            }
-            return sum > -1 ? rows.count : 0;
-          }),
-        page: table,
-        close: async () => model.close(),
-      };
+      return { ...learnerSides(model, plain, { rows, labels }, learns), page: table };
     },
   };
 }

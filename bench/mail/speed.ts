@@ -5,9 +5,9 @@
 import type { Event, Model } from '../../src/contract.ts';
 import { RowArena } from '../../src/features/rows.ts';
 import { openEngine } from '../../src/model/engine.ts';
-import { openTask, type Task } from '../../src/task/task.ts';
+import type { Task } from '../../src/task/task.ts';
 import type { Measure } from '../case.ts';
-import { type LabelledMail, message } from '../inputs.ts';
+import { type LabelledMail, mailTask, message } from '../inputs.ts';
 
 /**
  * Mails a batch, the `batch.size` of a gateway. With 256 a fifth fewer mails a second are done: all that a batch holds is copied by each
@@ -20,18 +20,6 @@ type Step = (typeof STEPS)[number];
 /** `full` is what a gateway runs without being told anything; `fast` has one model, of the kind `linear`. */
 export type SpeedPreset = 'full' | 'fast';
 
-export function speedTask(preset: SpeedPreset): Task {
-  return openTask({
-    name: 'spam',
-    event: 'email',
-    labels: ['ham', 'spam'],
-    decode: { kind: 'mime' },
-    features: { options: { preset } },
-    ...(preset === 'fast' ? { model: { kind: 'linear' } } : {}),
-    seed: 1,
-  });
-}
-
 /** A model that is fed with mails again and again. */
 export class Speed {
   readonly #task: Task;
@@ -40,7 +28,7 @@ export class Speed {
   readonly #spent: Record<Step, number> = { decode: 0, features: 0, score: 0, learn: 0 };
 
   constructor(preset: SpeedPreset) {
-    this.#task = speedTask(preset);
+    this.#task = mailTask(preset);
     this.#model = this.#task.newModel(openEngine({ backend: 'cpu', threads: 1 }));
     this.#arena = new RowArena(this.#task.shape.dims, this.#task.shape.denseDims);
   }
