@@ -114,6 +114,56 @@ export const modelKinds = {
       guard: { values: [0, 1] },
     },
   },
+  stack: {
+    summary:
+      'Several learners of different kinds over the columns of a row, linear, kernel, curves, a small network and nearest neighbours, weighed online by what each proved to be worth on this stream. For sensors, any number of labels; the most accurate kind where rows have dense columns, at 20 to 100 µs a row to score and learn.',
+    labels: 'any',
+    columns: true,
+    teachesItself: false,
+    options: z.strictObject({
+      rate: option(
+        1e-3,
+        100,
+        1,
+        'Factor of all step sizes: above 1 follows drift faster, below 1 is steadier where labels are noisy.',
+      ),
+      window: z
+        .number()
+        .int()
+        .min(1)
+        .max(100_000)
+        .default(2000)
+        .describe(
+          'Learned rows among which the nearest neighbours of a row are looked for. Cost and memory grow with it.',
+        ),
+      hidden: z
+        .number()
+        .int()
+        .min(1)
+        .max(256)
+        .default(48)
+        .describe('Width of the two layers of the network.'),
+      features: z
+        .number()
+        .int()
+        .min(0)
+        .max(512)
+        .default(64)
+        .describe(
+          'Random features of the kernel learner; the cost grows with the square of them and the columns.',
+        ),
+      history: flag(
+        0,
+        'Whether the label learned last is an input (1) or not (0). Helps a little where labels come at once and tend to repeat; harms where they come late.',
+      ),
+    }),
+    search: {
+      rate: { scale: 'log', from: 0.3, to: 3 },
+      window: { values: [500, 1000, 2000, 4000] },
+      hidden: { values: [32, 48, 64] },
+      features: { values: [32, 64, 128] },
+    },
+  },
 } as const satisfies Record<string, ModelKind>;
 
 export type ModelKindName = keyof typeof modelKinds;
