@@ -16,15 +16,15 @@ namespace {
 constexpr uint32_t kBorders = 8;
 /** Borders are spread over [-kReach, kReach], of inputs squashed to +-2.6. */
 constexpr float kReach = 2.5f;
-constexpr float kForgetting = 0.999f;
+constexpr float kEps = 1e-2f;
 
 class Additive final : public Expert {
  public:
   Additive(const Layout& layout, float rate)
       : layout_(layout),
         rate_(rate),
-        curves_(size_t{layout.inputs} * kBorders * layout.classes, 0),
-        bias_(layout.classes, 0),
+        curves_(size_t{layout.inputs} * kBorders, layout.classes, layout.classes, kLeastSquares),
+        bias_(1, layout.classes, layout.classes, kLeastSquares),
         places_(layout.inputs),
         errors_(layout.classes) {}
 
@@ -43,10 +43,11 @@ class Additive final : public Expert {
   void learn(const Row&, const double* p, uint32_t label, float weight) override {
     for (uint32_t c = 0; c < layout_.classes; ++c)
       errors_[c] = static_cast<float>(p[c] - (c == label ? 1.0 : 0.0)) * weight;
-    step(bias_, 0, 1, rate_ * 0.3f);
+    bias_.step(0, errors_.data(), layout_.classes, 1, rate_ * 0.3f, kEps);
     for (uint32_t j = 0; j < layout_.inputs; ++j) {
-      step(curves_, at(j), 1 - places_[j].part, rate_);
-      step(curves_, at(j) + layout_.classes, places_[j].part, rate_);
+      const float part = places_[j].part;
+      curves_.step(at(j), errors_.data(), layout_.classes, 1 - part, rate_, kEps);
+      curves_.step(at(j) + layout_.classes, errors_.data(), layout_.classes, part, rate_, kEps);
     }
   }
 
@@ -75,15 +76,6 @@ class Additive final : public Expert {
   }
 
   size_t at(uint32_t j) const { return (size_t{j} * kBorders + places_[j].border) * layout_.classes; }
-
-  void step(Learned& learned, size_t from, float value, float rate) {
-    for (uint32_t c = 0; c < layout_.classes; ++c) {
-      const float gradient = errors_[c] * value;
-      float &w = learned.weights[from + c], &squares = learned.squares[from + c];
-      squares = kForgetting * squares + gradient * gradient;
-      w = bounded(w - rate * gradient / (std::sqrt(squares) + 1e-2f), kMostWeight);
-    }
-  }
 
   Layout layout_;
   float rate_;

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -132,20 +133,45 @@ size_t bytes_of(const std::vector<T>& values) {
   return values.size() * sizeof(T);
 }
 
-/** Weights and their decayed sums of squared gradients (AdaGrad with forgetting), side by side. */
-struct Learned {
-  std::vector<float> weights, squares;
+/** Squares are never less: what decays towards 0 would become denormal, and slow. */
+constexpr float kLeastSquares = 1e-20f;
 
-  Learned(size_t n, float first_squares) : weights(n), squares(n, first_squares) {}
+/** Rows of weights and their sums of squared gradients, of which old ones fade (AdaGrad with forgetting). */
+class Learned {
+ public:
+  Learned(size_t rows, size_t width, size_t stride, float first_squares)
+      : weights(rows * stride), squares(rows * stride, first_squares), width_(width), stride_(stride) {}
+
+  /** Weights of row i move against error * inputs, n of them from `from` on. */
+  void step(size_t from, const float* inputs, size_t n, float error, float rate, float eps) {
+    constexpr float kForgetting = 0.999f;
+    float *w = weights.data() + from, *g = squares.data() + from;
+    for (size_t j = 0; j < n; ++j) {
+      const float gradient = error * inputs[j], sum = kForgetting * g[j] + gradient * gradient;
+      g[j] = sum > kLeastSquares ? sum : kLeastSquares;
+      w[j] = bounded(w[j] - rate * gradient / (std::sqrt(g[j]) + eps), kMostWeight);
+    }
+  }
+
   size_t bytes() const { return bytes_of(weights) + bytes_of(squares); }
+  /** Without the padding, which never matters. */
   void write(FileWriter& file) const {
-    put_all(file, weights);
-    put_all(file, squares);
+    for (const auto* part : {&weights, &squares})
+      for (size_t at = 0; at < part->size(); at += stride_)
+        file.append(part->data() + at, width_ * sizeof(float));
   }
   void read(FileReader& file) {
-    take_within(file, weights.data(), weights.size(), -kMostWeight, kMostWeight, "a weight is impossible");
-    take_within(file, squares.data(), squares.size(), 0.0f, kMostSquares, "a sum of squares is impossible");
+    for (size_t at = 0; at < weights.size(); at += stride_)
+      take_within(file, weights.data() + at, width_, -kMostWeight, kMostWeight, "a weight is impossible");
+    for (size_t at = 0; at < weights.size(); at += stride_)
+      take_within(file, squares.data() + at, width_, kLeastSquares, kMostSquares,
+                  "a sum of squares is impossible");
   }
+
+  std::vector<float> weights, squares;
+
+ private:
+  size_t width_, stride_;
 };
 
 }  // namespace sluice::stack

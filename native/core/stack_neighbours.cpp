@@ -18,6 +18,8 @@ constexpr double kRate = 1.0 / 500;
 /** Rows after which the weights of the inputs are worked out again. */
 constexpr uint32_t kSpan = 32;
 constexpr double kMostInput = 100;
+/** Counts and variances stay above it: what decays towards 0 would become denormal, and slow. */
+constexpr double kLeast = 1e-12;
 
 class Neighbours final : public Expert {
  public:
@@ -28,7 +30,7 @@ class Neighbours final : public Expert {
         rows_(record_bytes(size_t{window} * stride_, sizeof(float)) / sizeof(float)),
         labels_(window),
         votes_(window),
-        counts_(layout.classes),
+        counts_(layout.classes, kLeast),
         means_(size_t{layout.classes} * layout.inputs),
         within_(layout.inputs, 1.0),
         weights_(stride_),
@@ -51,14 +53,14 @@ class Neighbours final : public Expert {
     votes_[next_] = weight;
     next_ = next_ + 1 == window_ ? 0 : next_ + 1;
     filled_ = std::min(filled_ + 1, window_);
-    for (double& count : counts_) count *= 1 - kRate;
+    for (double& count : counts_) count = std::max(kLeast, count * (1 - kRate));
     counts_[label] += 1;
     const double part = std::max(kRate, 1 / (counts_[label] + 1));
     double* mean = means_.data() + size_t{label} * layout_.inputs;
     for (uint32_t j = 0; j < layout_.inputs; ++j) {
       const double delta = static_cast<double>(row.inputs[j]) - mean[j];
       mean[j] += part * delta;
-      within_[j] += kRate * (delta * delta - within_[j]);
+      within_[j] = std::max(kLeast, within_[j] + kRate * (delta * delta - within_[j]));
     }
     since_ = since_ + 1 == kSpan ? 0 : since_ + 1;
     if (since_ == 0) weigh();
@@ -92,9 +94,9 @@ class Neighbours final : public Expert {
     if (filled > window_ || since_ >= kSpan) corrupt("a window is impossible");
     filled_ = filled;
     next_ = filled == window_ ? 0 : filled;
-    take_within(file, counts_.data(), counts_.size(), 0.0, 2 / kRate, "a class count is impossible");
+    take_within(file, counts_.data(), counts_.size(), kLeast, 2 / kRate, "a class count is impossible");
     take_within(file, means_.data(), means_.size(), -kMostInput, kMostInput, "a class mean is impossible");
-    take_within(file, within_.data(), within_.size(), 0.0, kMostInput * kMostInput,
+    take_within(file, within_.data(), within_.size(), kLeast, kMostInput * kMostInput,
                 "a variance is impossible");
     take_within(file, weights_.data(), layout_.inputs, 0.0f, 2 * static_cast<float>(layout_.inputs),
                 "the weight of an input is impossible");

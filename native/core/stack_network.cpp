@@ -12,32 +12,29 @@ namespace sluice::stack {
 
 namespace {
 
-constexpr float kForgetting = 0.999f;
 constexpr float kLeak = 0.01f;
 constexpr float kFirstSquares = 1e-3f;
 
-/** `count` rows of `stride` weights. */
+/** A layer: one row of weights per unit, the last of them its bias. */
 struct Layer : Learned {
-  Layer(uint32_t count, uint32_t width) : Learned(size_t{count} * width, kFirstSquares), stride(width) {}
+  Layer(uint32_t units, uint32_t inputs)
+      : Learned(units, inputs + 1, round_up(inputs + 1, 8), kFirstSquares),
+        stride(round_up(inputs + 1, 8)),
+        width(inputs) {}
   const float* row(uint32_t i) const { return weights.data() + size_t{i} * stride; }
 
-  /** Uniform weights of variance 2 / inputs; biases and padding are 0. */
-  void start(uint32_t count, uint32_t inputs, Rng& rng) {
-    const auto size = static_cast<float>(std::sqrt(6.0 / (inputs > 0 ? inputs : 1)));
-    for (uint32_t i = 0; i < count; ++i)
-      for (uint32_t j = 0; j < inputs; ++j) weights[size_t{i} * stride + j] = (rng.unit() * 2 - 1) * size;
+  /** Uniform weights of variance 2 / inputs; biases are 0. */
+  void start(Rng& rng) {
+    const auto size = static_cast<float>(std::sqrt(6.0 / (width > 0 ? width : 1)));
+    for (size_t at = 0; at < weights.size(); at += stride)
+      for (uint32_t j = 0; j < width; ++j) weights[at + j] = (rng.unit() * 2 - 1) * size;
   }
 
-  void step(uint32_t i, const float* inputs, float error, float rate) {
-    float *w = weights.data() + size_t{i} * stride, *g = squares.data() + size_t{i} * stride;
-    for (uint32_t j = 0; j < stride; ++j) {
-      const float gradient = error * inputs[j];
-      g[j] = kForgetting * g[j] + gradient * gradient;
-      w[j] = bounded(w[j] - rate * gradient / (std::sqrt(g[j]) + 1e-4f), kMostWeight);
-    }
+  void learn(uint32_t i, const float* inputs, float error, float rate) {
+    step(size_t{i} * stride, inputs, stride, error, rate, 1e-4f);
   }
 
-  uint32_t stride;
+  uint32_t stride, width;
 };
 
 /** errors += error * row */
@@ -52,16 +49,16 @@ class Network final : public Expert {
         hidden_(hidden),
         stride_(round_up(hidden + 1, 8)),
         rate_(rate),
-        first_(hidden, layout.stride),
-        second_(hidden, stride_),
-        output_(layout.classes, stride_),
+        first_(hidden, layout.inputs),
+        second_(hidden, hidden),
+        output_(layout.classes, hidden),
         one_(stride_),
         two_(stride_),
         one_errors_(stride_),
         two_errors_(stride_) {
     Rng rng(seed);
-    first_.start(hidden, layout.inputs, rng);
-    second_.start(hidden, hidden, rng);
+    first_.start(rng);
+    second_.start(rng);
     one_[hidden] = two_[hidden] = 1;
   }
 
@@ -85,10 +82,10 @@ class Network final : public Expert {
       two_errors_[i] *= two_[i] > 0 ? 1.0f : kLeak;
       add_back(one_errors_.data(), second_.row(i), two_errors_[i], stride_);
     }
-    for (uint32_t c = 0; c < layout_.classes; ++c) output_.step(c, two_.data(), error(c), rate_);
+    for (uint32_t c = 0; c < layout_.classes; ++c) output_.learn(c, two_.data(), error(c), rate_);
     for (uint32_t i = 0; i < hidden_; ++i) {
-      second_.step(i, one_.data(), two_errors_[i], rate_);
-      first_.step(i, row.inputs, one_errors_[i] * (one_[i] > 0 ? 1.0f : kLeak), rate_);
+      second_.learn(i, one_.data(), two_errors_[i], rate_);
+      first_.learn(i, row.inputs, one_errors_[i] * (one_[i] > 0 ? 1.0f : kLeak), rate_);
     }
   }
 

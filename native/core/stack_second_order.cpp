@@ -40,6 +40,7 @@ class Covariance {
     for (uint32_t i = 0; i < size; ++i) p_[at(i, i)] = kFirst;
   }
 
+  uint32_t size() const { return size_; }
   uint32_t stride() const { return stride_; }
   const double* gain() const { return gain_.data(); }
 
@@ -110,13 +111,15 @@ class SecondOrder : public Expert {
   size_t bytes() const override { return covariance_.bytes() + bytes_of(h_) + bytes_of(weights_); }
 
   void write(FileWriter& file) const override {
-    put_all(file, weights_);
+    for (size_t at = 0; at < weights_.size(); at += covariance_.stride())
+      file.append(weights_.data() + at, covariance_.size() * sizeof(double));
     covariance_.write(file);
   }
 
   void read(FileReader& file) override {
-    take_within(file, weights_.data(), weights_.size(), -kMostCoefficient, kMostCoefficient,
-                "a coefficient is impossible");
+    for (size_t at = 0; at < weights_.size(); at += covariance_.stride())
+      take_within(file, weights_.data() + at, covariance_.size(), -kMostCoefficient, kMostCoefficient,
+                  "a coefficient is impossible");
     covariance_.read(file);
   }
 

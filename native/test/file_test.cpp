@@ -21,6 +21,13 @@ std::vector<uint8_t> trained_text(uint32_t dims, double all = 1) {
   return model->save();
 }
 
+std::vector<uint8_t> trained_stack(const Shape& shape) {
+  const Options options{{"rate", 1}, {"window", 20}, {"hidden", 4}, {"features", 3}, {"history", 1}};
+  auto model = create_model(cpu_device(), "stack", shape, options, 7);
+  learn(*model, random_batch(28, 60, shape, 5));
+  return model->save();
+}
+
 std::string load_code(const std::vector<uint8_t>& bytes) {
   static const auto device = cpu_device();
   return failure_code([&] { load_model(device, bytes.data(), bytes.size()); });
@@ -167,6 +174,7 @@ void expect_refused_or_sound(const std::vector<uint8_t>& good, const Shape& shap
 TEST(File, ResealedMutationsAreRefusedOrSound) {
   expect_refused_or_sound(trained_file({512, 2, 3}), {512, 2, 3});
   expect_refused_or_sound(trained_text(512), {512, 0, 2});
+  expect_refused_or_sound(trained_stack({64, 2, 3}), {64, 2, 3});
 }
 
 /** Each value that no model writes, at its place in the file of a text model with one used bucket. */
