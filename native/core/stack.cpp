@@ -37,8 +37,8 @@ std::string refuse(const Shape& shape, const Options& options, std::vector<doubl
 }
 
 /** The first is the linear one, which the blend begins with. */
-std::vector<std::unique_ptr<Expert>> make_experts(const Layout& layout, const std::vector<double>& values,
-                                                  uint64_t seed) {
+std::vector<std::unique_ptr<Expert>> make_experts(const std::shared_ptr<Device>& device, const Layout& layout,
+                                                  const std::vector<double>& values, uint64_t seed) {
   const auto rate = static_cast<float>(values[0]);
   std::vector<std::unique_ptr<Expert>> experts;
   experts.push_back(make_newton(layout));
@@ -47,9 +47,16 @@ std::vector<std::unique_ptr<Expert>> make_experts(const Layout& layout, const st
   experts.push_back(
       make_network(layout, static_cast<uint32_t>(values[2]), kNetworkRate * rate, seed ^ 0x6e6574ull));
   experts.push_back(make_neighbours(layout, static_cast<uint32_t>(values[1])));
-  if (layout.dims > 0) experts.push_back(make_cells(layout, kCellsRate * rate));
+  if (layout.dims > 0) experts.push_back(make_cells(device, layout, kCellsRate * rate));
   if (values[4] != 0) experts.push_back(make_history(layout));
   return experts;
+}
+
+/** What the file of a stack has at least, in bytes: the covariances and the weights of the network. */
+uint64_t least_file(const Layout& layout, const std::vector<double>& values) {
+  const auto hidden = static_cast<uint64_t>(values[2]), features = static_cast<uint64_t>(values[3]);
+  const uint64_t inputs = layout.narrow + 1 + features;
+  return inputs * inputs * 4 + hidden * (hidden + layout.inputs) * 8;
 }
 
 class Stack final : public RecordModel {
@@ -57,7 +64,7 @@ class Stack final : public RecordModel {
   Stack(std::shared_ptr<Device> device, const Shape& shape, const std::vector<double>& values, uint64_t seed)
       : RecordModel(std::move(device), shape, kRanges, values, seed),
         inputs_(layout_of(shape)),
-        experts_(make_experts(layout_of(shape), values, seed)),
+        experts_(make_experts(device_, layout_of(shape), values, seed)),
         blend_(static_cast<uint32_t>(experts_.size()), shape.classes, kFirstShare, kBlendRate * values[0]),
         said_(experts_.size() * shape.classes),
         scores_(shape.classes) {}
@@ -177,6 +184,8 @@ std::unique_ptr<Model> read_stack(std::shared_ptr<Device> device, const Shape& s
   std::vector<double> values;
   const std::string why = stack::refuse(shape, options, values);
   if (!why.empty()) corrupt(why.c_str());
+  // Before anything is made that the file does not bear out.
+  if (file.left() < stack::least_file(stack::layout_of(shape), values)) corrupt("it ends too early");
   auto model = std::make_unique<stack::Stack>(std::move(device), shape, values, seed);
   model->read(file);
   return model;

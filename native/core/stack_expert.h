@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "core/backend.h"
 #include "core/file.h"
 
 namespace sluice::stack {
@@ -62,7 +63,7 @@ std::unique_ptr<Expert> make_least_squares(const Layout& layout, uint32_t featur
 std::unique_ptr<Expert> make_additive(const Layout& layout, float rate);
 std::unique_ptr<Expert> make_network(const Layout& layout, uint32_t hidden, float rate, uint64_t seed);
 std::unique_ptr<Expert> make_neighbours(const Layout& layout, uint32_t window);
-std::unique_ptr<Expert> make_cells(const Layout& layout, float rate);
+std::unique_ptr<Expert> make_cells(std::shared_ptr<Device> device, const Layout& layout, float rate);
 std::unique_ptr<Expert> make_history(const Layout& layout);
 
 // ---------------------------------------------------------------- numbers

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/record_model.h"
 #include "core/stack_expert.h"
 
 namespace sluice::stack {
@@ -27,9 +26,6 @@ class Neighbours final : public Expert {
       : layout_(layout),
         stride_(round_up(layout.inputs, 8)),
         window_(window),
-        rows_(record_bytes(size_t{window} * stride_, sizeof(float)) / sizeof(float)),
-        labels_(window),
-        votes_(window),
         counts_(layout.classes, kLeast),
         means_(size_t{layout.classes} * layout.inputs),
         within_(layout.inputs, 1.0),
@@ -48,6 +44,7 @@ class Neighbours final : public Expert {
   }
 
   void learn(const Row& row, const double*, uint32_t label, float weight) override {
+    if (next_ == labels_.size()) grow();
     std::copy(row.inputs, row.inputs + layout_.inputs, rows_.begin() + size_t{next_} * stride_);
     labels_[next_] = label;
     votes_[next_] = weight;
@@ -101,6 +98,7 @@ class Neighbours final : public Expert {
     take_within(file, weights_.data(), layout_.inputs, 0.0f, 2 * static_cast<float>(layout_.inputs),
                 "the weight of an input is impossible");
     for (uint32_t i = 0; i < filled; ++i) {
+      if (i == labels_.size()) grow();
       labels_[i] = file.get<uint32_t>();
       if (labels_[i] >= layout_.classes) corrupt("a neighbour has no class of the model");
       take_within(file, &votes_[i], 1, 1e-6f, 16.0f, "the weight of a neighbour is impossible");
@@ -110,6 +108,13 @@ class Neighbours final : public Expert {
   }
 
  private:
+  /** Room for one more row: a window that never fills costs nothing, whatever a file says of it. */
+  void grow() {
+    rows_.resize(rows_.size() + stride_);
+    labels_.push_back(0);
+    votes_.push_back(0);
+  }
+
   float distance(const float* row) const {
     f8 sum{}, a, b, w;
     for (uint32_t j = 0; j < stride_; j += 8) {
@@ -173,7 +178,7 @@ class Neighbours final : public Expert {
 
   Layout layout_;
   uint32_t stride_, window_, filled_ = 0, next_ = 0, since_ = 0;
-  std::vector<float> rows_;  // window x stride, a ring
+  std::vector<float> rows_;  // up to window x stride, a ring
   std::vector<uint32_t> labels_;
   std::vector<float> votes_;
   std::vector<double> counts_, means_, within_;  // classes; classes x inputs; inputs

@@ -16,10 +16,12 @@ namespace {
 
 class Cells final : public Expert {
  public:
-  Cells(const Layout& layout, float rate)
+  Cells(std::shared_ptr<Device> device, const Layout& layout, float rate)
       : classes_(layout.classes),
         rate_(rate),
-        records_(record_bytes(size_t{layout.dims} + 1, size_t{2} * classes_ * sizeof(float)) / sizeof(float)),
+        memory_(std::move(device),
+                record_bytes(size_t{layout.dims} + 1, size_t{2} * classes_ * sizeof(float))),
+        records_(static_cast<float*>(memory_.get())),
         bias_(layout.dims),
         errors_(layout.classes) {}
 
@@ -37,20 +39,20 @@ class Cells final : public Expert {
     step(bias_, 1, rate_ * 0.3f);
   }
 
-  size_t bytes() const override { return bytes_of(records_); }
+  size_t bytes() const override { return memory_.bytes(); }
 
   /** Runs of used records, each its weights and their accumulators. */
   void write(FileWriter& file) const override {
     const size_t width = size_t{2} * classes_;
     write_runs(
-        file, size_t{bias_} + 1, [&](size_t r) { return any_bits(records_.data() + r * width, width); },
-        [&](size_t r) { file.append(records_.data() + r * width, width * sizeof(float)); });
+        file, size_t{bias_} + 1, [&](size_t r) { return any_bits(records_ + r * width, width); },
+        [&](size_t r) { file.append(records_ + r * width, width * sizeof(float)); });
   }
 
   void read(FileReader& file) override {
     const size_t width = size_t{2} * classes_;
     read_runs(file, size_t{bias_} + 1, [&](size_t r) {
-      float* at = records_.data() + r * width;
+      float* at = records_ + r * width;
       take_within(file, at, classes_, -kMostWeight, kMostWeight, "a weight is impossible");
       take_within(file, at + classes_, classes_, 0.0f, kMostSquares, "a sum of squares is impossible");
       if (!any_bits(at, width)) corrupt("an empty record is written out");
@@ -58,7 +60,7 @@ class Cells final : public Expert {
   }
 
  private:
-  float* record(uint32_t index) { return records_.data() + size_t{2} * classes_ * index; }
+  float* record(uint32_t index) { return records_ + size_t{2} * classes_ * index; }
 
   void step(uint32_t index, float value, float rate) {
     float *w = record(index), *squares = w + classes_;
@@ -71,7 +73,8 @@ class Cells final : public Expert {
 
   uint32_t classes_;
   float rate_;
-  std::vector<float> records_;  // (dims + 1) x (classes weights, classes accumulators)
+  DeviceMemory memory_;  // host memory, its untouched pages free
+  float* records_;       // (dims + 1) x (classes weights, classes accumulators)
   uint32_t bias_;
   std::vector<float> errors_;
 };
@@ -121,8 +124,8 @@ class History final : public Expert {
 
 }  // namespace
 
-std::unique_ptr<Expert> make_cells(const Layout& layout, float rate) {
-  return std::make_unique<Cells>(layout, rate);
+std::unique_ptr<Expert> make_cells(std::shared_ptr<Device> device, const Layout& layout, float rate) {
+  return std::make_unique<Cells>(std::move(device), layout, rate);
 }
 
 std::unique_ptr<Expert> make_history(const Layout& layout) {
