@@ -23,7 +23,7 @@ constexpr OptionRange kRanges[] = {{"rate", 0, 100},
 constexpr uint32_t kMostColumns = 1024;
 constexpr uint32_t kMostClasses = 256;
 /** Of the say, at the beginning, for the linear expert. */
-constexpr double kFirstShare = 0.4;
+constexpr double kFirstShare = 0.7;
 /** Steps of the parts at `rate` 1. */
 constexpr float kNetworkRate = 0.04f, kAdditiveRate = 0.05f, kCellsRate = 0.2f;
 constexpr double kBlendRate = 0.03;
