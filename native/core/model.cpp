@@ -22,8 +22,7 @@ constexpr Kind kKinds[] = {
     {"linear", create_linear, read_linear,
      [](const sluice_backend& table) { return table.linear_score != nullptr; }},
     // Runs in host memory on the calling thread: any backend whose memory is that of the host will do.
-    {"stack", create_stack, read_stack,
-     [](const sluice_backend& table) { return table.upload == nullptr; }},
+    {"stack", create_stack, read_stack, [](const sluice_backend& table) { return table.upload == nullptr; }},
     {"text", create_text, read_text, [](const sluice_backend& table) { return table.text_score != nullptr; }},
 };
 
