@@ -148,6 +148,18 @@ export interface ReadingBody {
   readonly values: Float64Array;
   /** By declared order; null where missing or the field is not a category. */
   readonly categories: readonly (string | null)[];
+  /** What is wrong with values that were given; left out where nothing is. Decoder and features add to it. */
+  flags?: FieldFlag[];
+}
+
+/**
+ * A value that was given and is not used as it is. `invalid`: of another type, out of range, or no declared category;
+ * `unit`: it names another unit than the declared one; `spike`, `stuck`: against what its device sent before.
+ */
+export interface FieldFlag {
+  /** By declared order. */
+  readonly field: number;
+  readonly what: 'invalid' | 'unit' | 'spike' | 'stuck';
 }
 
 // ---------------------------------------------------------------- rows
@@ -176,6 +188,21 @@ export interface ModelShape {
   readonly denseDims: number;
   /** >= 2 */
   readonly classes: number;
+  /** What is done to dense columns by statistics that the model learns with its rows; none where left out. */
+  readonly rules?: readonly ColumnRule[];
+}
+
+/** What happens to one dense column between the row and the model; every statistic is of rows learned, none of rows scored. */
+export interface ColumnRule {
+  /** Position in the row. */
+  readonly column: number;
+  /** What stands for a missing value. */
+  readonly impute: 'none' | 'mean' | 'median';
+  /** Interquartile ranges around the median that are not cut off; 0: nothing is. */
+  readonly clip: number;
+  readonly scale: 'none' | 'zscore' | 'minmax' | 'robust';
+  /** The column holds the code of a category; the model sees how often each label came with it, smoothed. */
+  readonly target: boolean;
 }
 
 /**
@@ -534,15 +561,36 @@ export interface Featurizer {
   readonly views: number;
   /** The dense columns in order, each with the declared field that it tells of (values, their absence, parts of a time). */
   readonly columns: readonly { readonly name: string; readonly field: string }[];
-  /** Writes one row's cells; the caller opens and closes the row. */
+  /** What a model has to do with dense columns by what it learns; left out where nothing. */
+  readonly rules?: readonly ColumnRule[];
+  /** What it remembers of devices; left out where a row depends on its event alone. */
+  readonly memory?: FeatureMemory;
+  /** Writes one row's cells and remembers the reading; the caller opens and closes the row. */
   write(event: Event, row: RowWriter): void;
-  /** For `sluice decode` and `explain`: the readable names of what write() produced, in order. */
+  /** For `sluice decode` and `explain`: the readable names of what write() would produce now, in order. Remembers nothing. */
   describe(event: Event): readonly {
     readonly name: string;
     readonly index: number;
     readonly value: number;
     readonly part: 'sparse' | 'dense';
   }[];
+}
+
+/** The last readings of each device, from which windows are computed. Bounded; redelivery changes nothing. */
+export interface FeatureMemory {
+  /** Devices remembered now, and the bytes that is all. */
+  readonly devices: number;
+  readonly bytes: number;
+  /** What happened to readings since the last call. */
+  take(): { readonly late: number; readonly duplicates: number; readonly evicted: number; readonly restarted: number };
+  /** The message at this position (`topic/partition/offset`; others say nothing) has been applied. */
+  applied(source: string, position: string): void;
+  /** The offset applied last of a partition (`topic/partition`), -1 for none. */
+  position(source: string, partition: string): number;
+  /** Versioned and checksummed bytes; restoring them gives the same rows. */
+  save(): Uint8Array;
+  /** Replaces what is remembered. Throws SluiceError WINDOWS_STATE, remembering nothing, for bytes of other features or damaged ones. */
+  restore(bytes: Uint8Array): void;
 }
 
 // ---------------------------------------------------------------- what app hands from one side to the other

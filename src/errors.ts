@@ -40,6 +40,9 @@ export const errorTable = {
   ),
   DECODE_TIMEOUT: row('Decoding took longer than any message may; inspect it with `sluice dead show`.'),
   DECODE_UNEXPECTED: row('The decoder failed in a way it should not; please report it with the dead letter.'),
+  WINDOWS_STATE: row(
+    'What was remembered of the devices is damaged or of other features; their windows begin anew.',
+  ),
   // transport
   BROKER_UNREACHABLE: row('Check the address, the network and that the broker runs.', true),
   BROKER_AUTH: row('Check user, password, certificates and access rules of the broker.', true),

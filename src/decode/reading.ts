@@ -5,9 +5,10 @@
  * which no declared field is right at all (DECODE_SHAPE).
  */
 import { z } from 'zod';
-import type { ReadingBody } from '../contract.ts';
+import type { FieldFlag, ReadingBody } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { compilePointer, pointerText, pointerTo, readPointer } from './pointer.ts';
+import { checkTreatment, treatment } from './treatment.ts';
 
 export const fieldOptions = z
   .strictObject({
@@ -28,9 +29,17 @@ export const fieldOptions = z
     categories: z
       .array(z.string())
       .min(1)
+      .max(1_024)
       .optional()
       .describe('the allowed categories; others count as missing'),
+    unitPointer: pointerText
+      .optional()
+      .describe(
+        'JSON Pointer to the unit that a reading itself names; where it is another than `unit` the value counts as missing and a signal tells',
+      ),
+    ...treatment,
   })
+  .superRefine(checkTreatment)
   .describe('one value of a reading');
 
 export const fieldsOptions = z
@@ -53,6 +62,9 @@ interface Field {
   readonly high: number;
   readonly required: boolean;
   readonly categories: ReadonlySet<string> | null;
+  readonly unit: string | undefined;
+  /** null: readings do not name it. */
+  readonly unitPath: readonly string[] | null;
 }
 
 /** Reads parsed JSON by declared fields; compiled once. */
@@ -71,6 +83,8 @@ export class ReadingShape {
         high: options.range?.[1] ?? Number.POSITIVE_INFINITY,
         required: options.required,
         categories: options.categories ? new Set(options.categories) : null,
+        unit: options.unit,
+        unitPath: options.unitPointer === undefined ? null : compilePointer(options.unitPointer),
       };
     });
   }
@@ -84,6 +98,7 @@ export class ReadingShape {
     const categories: (string | null)[] = new Array(fields.length).fill(null);
     const plain = !Array.isArray(root);
     let found = false;
+    let flags: FieldFlag[] | undefined;
     for (let i = 0; i < fields.length; i += 1) {
       const field = fields[i];
       const { member } = field;
@@ -92,17 +107,33 @@ export class ReadingShape {
       else if (Object.hasOwn(root, member)) raw = (root as Record<string, unknown>)[member];
       if (field.type === 'category') categories[i] = categoryOf(raw, field);
       else values[i] = numberOf(raw, field);
+      const other = field.unitPath !== null && namesOtherUnit(field, root);
+      if (other) [values[i], categories[i]] = [Number.NaN, null];
       if (categories[i] !== null || !Number.isNaN(values[i])) found = true;
-      else if (field.required) throw missing(field, raw, place);
+      else {
+        if (field.required) throw missing(field, raw, place, other);
+        if (raw !== undefined && raw !== null) {
+          flags ??= [];
+          flags.push({ field: i, what: other ? 'unit' : 'invalid' });
+        }
+      }
     }
     if (!found) throw nothing(fields[0], readPointer(root, fields[0].path), place);
-    return { kind: 'reading', values, categories };
+    return { kind: 'reading', values, categories, flags };
   }
 }
 
-function missing(field: Field, raw: unknown, place: string): SluiceError {
+/** A reading that names no unit is taken at its word. */
+function namesOtherUnit({ unit, unitPath }: Field, root: object): boolean {
+  const named = readPointer(root, unitPath ?? []);
+  return typeof named === 'string' && named !== unit;
+}
+
+function missing(field: Field, raw: unknown, place: string, otherUnit: boolean): SluiceError {
   if (raw === undefined || raw === null)
     return new SluiceError('DECODE_SHAPE', `reading${place} lacks the required field ${field.name}`);
+  if (otherUnit)
+    return new SluiceError('DECODE_TYPE', `reading${place}: ${field.name} is not in ${field.unit}`);
   return new SluiceError('DECODE_TYPE', `reading${place}: ${field.name} is ${why(field, raw)}`);
 }
 

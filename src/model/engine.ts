@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BackendInfo, Engine, Model, ModelShape, Rows } from '../contract.ts';
 import { asSluiceError, type ErrorCode, errorTable, SluiceError } from '../errors.ts';
+import { createConditioned, isConditioned, loadConditioned } from './conditioned.ts';
 import { findModelKind, modelKinds } from './kinds.ts';
 
 /** An opaque handle of the addon, checked there by its type tag. */
@@ -219,7 +220,13 @@ class NativeEngine implements Engine {
     this.backends = backends;
   }
 
-  create(
+  create(kind: string, shape: ModelShape, options: Readonly<Record<string, number>>, seed: number): Model {
+    if (shape.rules && shape.rules.length > 0)
+      return createConditioned(shape, (inner) => this.#create(kind, inner, options, seed));
+    return this.#create(kind, shape, options, seed);
+  }
+
+  #create(
     kind: string,
     shape: ModelShape,
     options: Readonly<Record<string, number>>,
@@ -233,8 +240,12 @@ class NativeEngine implements Engine {
     return new EngineModel(this.#addon, native);
   }
 
-  load(bytes: Uint8Array): EngineModel {
+  load(bytes: Uint8Array): Model {
     assertFixed([bytes]);
+    return isConditioned(bytes) ? loadConditioned(bytes, (inner) => this.#load(inner)) : this.#load(bytes);
+  }
+
+  #load(bytes: Uint8Array): EngineModel {
     return new EngineModel(
       this.#addon,
       guard(() => this.#addon.load(this.#handle, bytes)),

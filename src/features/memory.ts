@@ -1,0 +1,159 @@
+/**
+ * What is remembered of devices, as bytes and back. Promises: after `restore` the same readings give the same rows;
+ * bytes of other features, of another version, cut or changed are refused whole (WINDOWS_STATE) and nothing is
+ * remembered then; nothing is allocated by what the bytes merely claim. Beside the rings stand the positions up to
+ * which each partition was applied, so that what came after them can be read again.
+ *
+ *   "SLWN" | u32 version | u32 head length | head, JSON | devices | first 16 bytes of the SHA-256 of all that
+ *   device = u16 name length | name, UTF-8 | f64 time let go of | u32 late in a row and heard | u32 numbers | f64 ...
+ */
+import { createHash } from 'node:crypto';
+import type { FeatureMemory } from '../contract.ts';
+import { SluiceError } from '../errors.ts';
+import type { DeviceWindows, Ring } from './windows.ts';
+
+const MAGIC = 0x4e574c53; // "SLWN", little-endian
+const FORMAT = 1;
+const DIGEST = 16;
+/** Partitions that are kept in mind. */
+const MOST_PARTITIONS = 10_000;
+
+interface Head {
+  readonly features: string;
+  readonly devices: number;
+  readonly hand: number;
+  readonly positions: Readonly<Record<string, number>>;
+}
+
+export class DeviceMemory implements FeatureMemory {
+  readonly #windows: DeviceWindows;
+  readonly #features: string;
+  /** By source and partition the offset applied last. */
+  readonly #positions = new Map<string, number>();
+
+  constructor(windows: DeviceWindows, features: string) {
+    this.#windows = windows;
+    this.#features = features;
+  }
+
+  get devices(): number {
+    return this.#windows.devices;
+  }
+
+  get bytes(): number {
+    return this.#windows.bytes;
+  }
+
+  take(): ReturnType<FeatureMemory['take']> {
+    return this.#windows.take();
+  }
+
+  applied(source: string, position: string): void {
+    const cut = position.lastIndexOf('/');
+    const offset = cut < 0 ? Number.NaN : Number(position.slice(cut + 1));
+    if (!Number.isSafeInteger(offset)) return;
+    const partition = `${source}\t${position.slice(0, cut)}`;
+    const before = this.#positions.get(partition);
+    if (before === undefined && this.#positions.size >= MOST_PARTITIONS) return;
+    if (before === undefined || before < offset) this.#positions.set(partition, offset);
+  }
+
+  position(source: string, partition: string): number {
+    return this.#positions.get(`${source}\t${partition}`) ?? -1;
+  }
+
+  save(): Uint8Array {
+    const parts: Uint8Array[] = [];
+    for (const ring of this.#windows.rings()) parts.push(ringBytes(ring));
+    const positions = Object.fromEntries(this.#positions);
+    const { hand } = this.#windows;
+    const head: Head = { features: this.#features, devices: parts.length, hand, positions };
+    const text = Buffer.from(JSON.stringify(head));
+    const start = Buffer.alloc(12);
+    start.writeUInt32LE(MAGIC, 0);
+    start.writeUInt32LE(FORMAT, 4);
+    start.writeUInt32LE(text.length, 8);
+    const whole = Buffer.concat([start, text, ...parts]);
+    return Buffer.concat([whole, digest(whole)]);
+  }
+
+  restore(bytes: Uint8Array): void {
+    this.#windows.forget();
+    this.#positions.clear();
+    const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const { head, at } = openHead(whole, this.#features);
+    const reader = new Reader(whole.subarray(at, whole.length - DIGEST));
+    try {
+      for (let i = 0; i < head.devices; i += 1) this.#windows.addRing(reader.ring());
+    } catch (error) {
+      this.#windows.forget();
+      throw error;
+    }
+    this.#windows.hand = head.hand;
+    for (const [partition, offset] of Object.entries(head.positions).slice(0, MOST_PARTITIONS))
+      this.#positions.set(partition, Number(offset));
+  }
+}
+
+function damaged(what: string, cause?: unknown): SluiceError {
+  return new SluiceError('WINDOWS_STATE', what, { cause });
+}
+
+const digest = (bytes: Uint8Array): Buffer =>
+  createHash('sha256').update(bytes).digest().subarray(0, DIGEST);
+
+function openHead(whole: Buffer, features: string): { readonly head: Head; readonly at: number } {
+  if (whole.length < 12 + DIGEST || whole.readUInt32LE(0) !== MAGIC)
+    throw damaged('these are no windows of devices');
+  if (whole.readUInt32LE(4) !== FORMAT) throw damaged(`their format is ${whole.readUInt32LE(4)}`);
+  const end = whole.length - DIGEST;
+  if (!digest(whole.subarray(0, end)).equals(whole.subarray(end))) throw damaged('the bytes were changed');
+  const at = 12 + whole.readUInt32LE(8);
+  if (at > end) throw damaged('the bytes end too early');
+  let head: Head;
+  try {
+    head = JSON.parse(whole.toString('utf8', 12, at)) as Head;
+  } catch (error) {
+    throw damaged('the head cannot be read', error);
+  }
+  if (head.features !== features)
+    throw damaged(`they were made with features ${head.features}, the task now has ${features}`);
+  return { head, at };
+}
+
+function ringBytes({ device, gone, lates, heard, numbers }: Ring): Buffer {
+  const name = Buffer.from(device);
+  const out = Buffer.alloc(2 + name.length + 16 + numbers.length * 8);
+  let at = out.writeUInt16LE(name.length, 0);
+  at += name.copy(out, at);
+  at = out.writeDoubleLE(gone, at);
+  at = out.writeUInt32LE(lates * 2 + Number(heard), at);
+  at = out.writeUInt32LE(numbers.length, at);
+  for (const number of numbers) at = out.writeDoubleLE(number, at);
+  return out;
+}
+
+class Reader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  ring(): Ring {
+    const name = this.#take(this.#take(2).readUInt16LE(0)).toString('utf8');
+    const gone = this.#take(8).readDoubleLE(0);
+    const state = this.#take(4).readUInt32LE(0);
+    const bytes = this.#take(8 * this.#take(4).readUInt32LE(0));
+    const numbers = new Float64Array(bytes.length / 8);
+    for (let i = 0; i < numbers.length; i += 1) numbers[i] = bytes.readDoubleLE(i * 8);
+    return { device: name, gone, lates: state >>> 1, heard: state % 2 === 1, numbers };
+  }
+
+  #take(count: number): Buffer {
+    if (this.#at + count > this.#bytes.length) throw damaged('the bytes end too early');
+    this.#at += count;
+    return this.#bytes.subarray(this.#at - count, this.#at);
+  }
+}
