@@ -582,7 +582,12 @@ export interface FeatureMemory {
   readonly devices: number;
   readonly bytes: number;
   /** What happened to readings since the last call. */
-  take(): { readonly late: number; readonly duplicates: number; readonly evicted: number; readonly restarted: number };
+  take(): {
+    readonly late: number;
+    readonly duplicates: number;
+    readonly evicted: number;
+    readonly restarted: number;
+  };
   /** The message at this position (`topic/partition/offset`; others say nothing) has been applied. */
   applied(source: string, position: string): void;
   /** The offset applied last of a partition (`topic/partition`), -1 for none. */

@@ -88,6 +88,8 @@ export function numberTask(files: MailFiles): Task {
     ...{
       model: { kind: 'bogofilter', options: {} },
       columns: [],
+      fields: null,
+      memory: null,
       decision: null,
       selfTraining: false,
       fingerprint: '',

@@ -77,7 +77,8 @@ export function checkTreatment(field: Treated, context: z.RefinementCtx): void {
     complain('encode', `${field.encode} needs \`categories\`, in order`);
   if (field.encode === 'onehot' && categories && categories.length > MOST_COLUMNS)
     complain('encode', `onehot takes at most ${MOST_COLUMNS} categories; use hash or target`);
-  if (Array.isArray(clip) && !(clip[0] < clip[1])) complain('clip', 'the lower bound is not below the upper one');
+  if (Array.isArray(clip) && !(clip[0] < clip[1]))
+    complain('clip', 'the lower bound is not below the upper one');
   if (field.unitPointer !== undefined && field.unit === undefined)
     complain('unitPointer', 'needs `unit` to compare with');
   if (field.period !== undefined && (field.scale !== 'auto' || typeof clip === 'number'))

@@ -78,7 +78,10 @@ export function layOut(
     const at = values.length > 0 ? place(name, values) : -1;
     const missing = options.missing && !field.required ? place(name, [`${name} missing`]) : -1;
     const remembered =
-      windowed.has(name) || field.spike !== undefined || field.stuck !== undefined || field.missing === 'last';
+      windowed.has(name) ||
+      field.spike !== undefined ||
+      field.stuck !== undefined ||
+      field.missing === 'last';
     const ring = remembered ? rings.push(i) - 1 : -1;
     return { name, field, at, missing, ring };
   });

@@ -99,8 +99,7 @@ function damaged(what: string, cause?: unknown): SluiceError {
   return new SluiceError('WINDOWS_STATE', what, { cause });
 }
 
-const digest = (bytes: Uint8Array): Buffer =>
-  createHash('sha256').update(bytes).digest().subarray(0, DIGEST);
+const digest = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest().subarray(0, DIGEST);
 
 function openHead(whole: Buffer, features: string): { readonly head: Head; readonly at: number } {
   if (whole.length < 12 + DIGEST || whole.readUInt32LE(0) !== MAGIC)

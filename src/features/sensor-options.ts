@@ -26,8 +26,15 @@ export const windowOptions = z.strictObject({
   fields: list(z.string(), 1_024)
     .default([])
     .describe('the numbers that windows are made of; none named: all'),
-  count: z.int().min(2).max(1_000).default(16).describe('readings in a window, at most, before the current one'),
-  span: duration.default(0).describe('how far a window reaches back in event time; 0: as far as its readings'),
+  count: z
+    .int()
+    .min(2)
+    .max(1_000)
+    .default(16)
+    .describe('readings in a window, at most, before the current one'),
+  span: duration
+    .default(0)
+    .describe('how far a window reaches back in event time; 0: as far as its readings'),
   stats: list(statNames, WINDOW_STATS.length)
     .default(['difference', 'ewma'])
     .describe(

@@ -109,7 +109,7 @@ class SensorFeaturizer implements Featurizer {
 
   #number(field: FieldColumn, given: number, row: CellWriter, last = Number.NaN): void {
     let value = given;
-    const isMissing = value !== value;
+    const isMissing = Number.isNaN(value);
     if (isMissing) value = field.last ? last : field.fill;
     else if (value < field.low) value = field.low;
     else if (value > field.high) value = field.high;

@@ -137,7 +137,10 @@ export class DeviceWindows {
     while (to > 0 && times[base + ((head + to - 1) & mask)] >= this.time) to -= 1;
     this.to = to;
     if (this.#found < 0)
-      this.#tooLate = newest - this.time > this.bounds.latenessMs || this.time <= this.#gone[slot] || (count === this.capacity && to === 0);
+      this.#tooLate =
+        newest - this.time > this.bounds.latenessMs ||
+        this.time <= this.#gone[slot] ||
+        (count === this.capacity && to === 0);
   }
 
   /** The part of the ring that is the window. */
@@ -157,9 +160,7 @@ export class DeviceWindows {
   /** ms of reading `i` of the ring that `seek` found. */
   timeAt(i: number): number {
     const slot = this.#slot;
-    return this.#slabs[slot >> 6].times[
-      (slot & 63) * this.capacity + ((this.#heads[slot] + i) & this.#mask)
-    ];
+    return this.#slabs[slot >> 6].times[(slot & 63) * this.capacity + ((this.#heads[slot] + i) & this.#mask)];
   }
 
   /** Copies the known values of a field in the window into `values` and their times into `times`; how many there are. */
@@ -174,7 +175,7 @@ export class DeviceWindows {
     for (let i = this.from; i < to; i += 1) {
       const place = (head + i) & mask;
       const value = slab.values[start + place];
-      if (value !== value) continue;
+      if (Number.isNaN(value)) continue;
       values[n] = value;
       times[n] = slab.times[base + place];
       n += 1;
@@ -211,7 +212,11 @@ export class DeviceWindows {
     let count = this.#counts[slot];
     let at = this.to;
     // Those of the same moment stand by their identity: the order in which they came leaves no trace.
-    while (at < count && this.timeAt(at) === this.time && ids[base + ((this.#heads[slot] + at) & mask)] < this.#id)
+    while (
+      at < count &&
+      this.timeAt(at) === this.time &&
+      ids[base + ((this.#heads[slot] + at) & mask)] < this.#id
+    )
       at += 1;
     if (count === capacity) {
       this.#gone[slot] = times[base + this.#heads[slot]];

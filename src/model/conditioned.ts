@@ -100,16 +100,22 @@ class ConditionedModel implements Model {
   }
 
   /** What the model would refuse is refused before anything is counted. */
-  #check({ count, indptr, dense, denseDims, indices, values }: Rows, labels?: Int32Array, weights?: Float32Array): void {
+  #check(
+    { count, indptr, dense, denseDims, indices, values }: Rows,
+    labels?: Int32Array,
+    weights?: Float32Array,
+  ): void {
     const { dims, classes } = this.shape;
     if (denseDims !== this.shape.denseDims) throw refused(`rows of ${denseDims} dense columns`);
-    if (dense.length < count * denseDims || indptr.length < count + 1) throw refused('the arrays are too short');
+    if (dense.length < count * denseDims || indptr.length < count + 1)
+      throw refused('the arrays are too short');
     const cells = indptr[count];
     if (indices.length < cells || values.length < cells) throw refused('the arrays are too short');
     for (let i = 0; i < cells; i += 1)
       if (indices[i] >= dims || !(values[i] - values[i] === 0)) throw refused('a cell is not of the space');
     if (!labels) return;
-    if (labels.length < count || (weights && weights.length < count)) throw refused('there are too few labels');
+    if (labels.length < count || (weights && weights.length < count))
+      throw refused('there are too few labels');
     for (let i = 0; i < count; i += 1) {
       if (!(labels[i] >= -2 && labels[i] < classes)) throw refused(`there is no label ${labels[i]}`);
       if (weights && !(weights[i] >= 0 && weights[i] < Number.POSITIVE_INFINITY))
@@ -132,7 +138,10 @@ function repeat(
   const starts = new Uint32Array(order.length + 1);
   for (const [to, entry] of order.entries())
     starts[to + 1] = starts[to] + indptr[rowOf(entry) + 1] - indptr[rowOf(entry)];
-  const cells = { indices: new Uint32Array(starts[order.length]), values: new Float32Array(starts[order.length]) };
+  const cells = {
+    indices: new Uint32Array(starts[order.length]),
+    values: new Float32Array(starts[order.length]),
+  };
   for (const [to, entry] of order.entries()) {
     const [from, end] = [indptr[rowOf(entry)], indptr[rowOf(entry) + 1]];
     cells.indices.set(indices.subarray(from, end), starts[to]);
@@ -157,8 +166,7 @@ interface Head {
 const corrupt = (what: string, cause?: unknown): SluiceError =>
   new SluiceError('MODEL_CORRUPT', `the conditioning of a model ${what}`, { cause });
 
-const digest = (bytes: Uint8Array): Buffer =>
-  createHash('sha256').update(bytes).digest().subarray(0, DIGEST);
+const digest = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest().subarray(0, DIGEST);
 
 function encode(shape: ModelShape, parts: readonly Float64Array[], inner: Uint8Array): Uint8Array {
   const head: Head = { shape, lengths: parts.map(({ length }) => length) };
@@ -176,7 +184,9 @@ function encode(shape: ModelShape, parts: readonly Float64Array[], inner: Uint8A
 
 /** Whether the bytes are of such a model. */
 export function isConditioned(bytes: Uint8Array): boolean {
-  return bytes.length >= 12 + DIGEST && new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) === MAGIC;
+  return (
+    bytes.length >= 12 + DIGEST && new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) === MAGIC
+  );
 }
 
 /** What was saved. `load` makes the model behind it. Throws MODEL_CORRUPT, MODEL_VERSION. */
@@ -184,7 +194,10 @@ export function loadConditioned(bytes: Uint8Array, load: (inner: Uint8Array) => 
   const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const format = whole.readUInt32LE(4);
   if (format !== FORMAT)
-    throw new SluiceError('MODEL_VERSION', `the conditioning of a model has format ${format}, this one reads ${FORMAT}`);
+    throw new SluiceError(
+      'MODEL_VERSION',
+      `the conditioning of a model has format ${format}, this one reads ${FORMAT}`,
+    );
   const end = whole.length - DIGEST;
   if (!digest(whole.subarray(0, end)).equals(whole.subarray(end))) throw corrupt('was changed');
   const begin = 12 + whole.readUInt32LE(8);
@@ -198,7 +211,7 @@ export function loadConditioned(bytes: Uint8Array, load: (inner: Uint8Array) => 
     at += 8 * length;
     return part;
   });
-  conditioner.restore(parts);
+  if (!conditioner.restore(parts)) throw corrupt('holds statistics that mean nothing');
   const inner = load(whole.subarray(at, end));
   const { dims, denseDims, classes } = inner.shape;
   const wanted = conditioner.inner;
@@ -217,10 +230,10 @@ function readHead(whole: Buffer, begin: number, end: number): Head {
     throw corrupt('cannot be read', error);
   }
   const { dims, denseDims, classes, rules } = Object(head?.shape) as ModelShape;
-  const whole_ = [dims, denseDims, classes].every((n) => Number.isSafeInteger(n) && n >= 0);
+  const numbers = [dims, denseDims, classes].every((n) => Number.isSafeInteger(n) && n >= 0);
   const lengths: unknown = head?.lengths;
   const sound =
-    whole_ &&
+    numbers &&
     classes >= 2 &&
     Array.isArray(rules) &&
     rules.length <= MOST_RULES &&

@@ -116,11 +116,15 @@ export class ColumnStats {
     return { count: this.#count, mean: this.#mean, squares: this.#squares, kept };
   }
 
-  restore({ count, mean, squares, kept }: ColumnNumbers): void {
+  /** False, changing nothing, where these cannot be of such a column. */
+  restore({ count, mean, squares, kept }: ColumnNumbers): boolean {
+    const size = this.#ordered ? Math.min(count, KEPT) : 0;
+    if (!(Number.isSafeInteger(count) && count >= 0) || kept.length !== size) return false;
     for (let i = 0; i < kept.length; i += 1) this.#ring[(count - kept.length + i) % KEPT] = kept[i];
     this.#sorted.set(kept);
     this.#sorted.subarray(0, kept.length).sort();
     [this.#count, this.#mean, this.#squares] = [count, mean, squares];
+    return true;
   }
 }
 

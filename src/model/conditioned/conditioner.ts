@@ -30,7 +30,8 @@ export class Conditioner {
     const more = classes - 2;
     let extra = denseDims;
     this.#columns = rules.map((rule) => {
-      const ordered = rule.impute === 'median' || rule.clip > 0 || rule.scale === 'minmax' || rule.scale === 'robust';
+      const ordered =
+        rule.impute === 'median' || rule.clip > 0 || rule.scale === 'minmax' || rule.scale === 'robust';
       const targets = rule.target ? new Targets(classes) : null;
       const column = { rule, stats: new ColumnStats(ordered), targets, extra };
       if (rule.target) extra += more;
@@ -81,12 +82,13 @@ export class Conditioner {
     });
   }
 
-  restore(parts: readonly Float64Array[]): void {
-    for (const [i, { stats, targets }] of this.#columns.entries()) {
+  /** Of a new one; false where the parts cannot be what `save` gave. */
+  restore(parts: readonly Float64Array[]): boolean {
+    return this.#columns.every(({ stats, targets }, i) => {
       const part = parts[i];
-      if (targets) targets.restore(part);
-      else stats.restore({ count: part[0], mean: part[1], squares: part[2], kept: part.subarray(3) });
-    }
+      if (targets) return targets.restore(part);
+      return stats.restore({ count: part[0], mean: part[1], squares: part[2], kept: part.subarray(3) });
+    });
   }
 }
 
@@ -97,16 +99,23 @@ function numberOf(given: number, { impute, clip, scale }: ColumnRule, stats: Col
     value = impute === 'mean' ? stats.mean : stats.median;
   }
   if (clip > 0 && stats.settled) value = within(value, stats.median, clip * stats.range);
-  if (scale === 'zscore') return by(value - stats.mean, stats.deviation);
-  if (scale === 'robust') return by(value - stats.median, stats.range);
-  if (scale === 'minmax') return by(value - stats.least, stats.most - stats.least);
+  if (scale === 'zscore') return by(value, stats.mean, stats.deviation);
+  if (scale === 'robust') return by(value, stats.median, stats.range);
+  if (scale === 'minmax') return by(value, stats.least, stats.most - stats.least);
   return value;
 }
+
+/** Scaled values are cut here, as in the models: one broken sensor must not drown the others. */
+const MOST = 8;
+/** Relative to the middle: what is smaller is the rounding noise of a constant. */
+const NOISE = 1e-6;
 
 /** A column whose middle half is one value has no range to cut by. */
 const within = (value: number, middle: number, reach: number): number =>
   reach > 0 ? Math.min(middle + reach, Math.max(middle - reach, value)) : value;
 
 /** What does not vary tells nothing: 0. Missing while nothing is known. */
-const by = (distance: number, spread: number): number =>
-  spread > 0 ? distance / spread : spread === 0 ? 0 : Number.NaN;
+function by(value: number, middle: number, spread: number): number {
+  if (spread <= NOISE * Math.abs(middle)) return value - value;
+  return Math.min(MOST, Math.max(-MOST, (value - middle) / spread));
+}

@@ -57,12 +57,16 @@ export class Targets {
     return out;
   }
 
-  restore(saved: Float64Array): void {
+  /** False, changing nothing, where these cannot be such counts. */
+  restore(saved: Float64Array): boolean {
     const width = this.#classes + 1;
-    this.#counts.clear();
+    const rows = saved.length / width;
+    // Those beyond MOST are one more.
+    if (!Number.isInteger(rows) || rows < 1 || rows > MOST + 2) return false;
     this.#all.set(saved.subarray(1, width));
-    for (let at = width; at + width <= saved.length && this.#counts.size <= MOST; at += width)
+    for (let at = width; at < saved.length; at += width)
       this.#counts.set(saved[at], saved.slice(at + 1, at + width));
+    return true;
   }
 }
 
