@@ -592,6 +592,11 @@ export interface FeatureMemory {
   applied(source: string, position: string): void;
   /** The offset applied last of a partition (`topic/partition`), -1 for none. */
   position(source: string, partition: string): number;
+  /**
+   * Where the rows of a device lie that were made since these bytes were saved: called once a device, when it is first
+   * heard after the start, for rows from `after` (ms) on, oldest first.
+   */
+  recall(find: (device: string, after: number, limit: number) => readonly JoinedRow[]): void;
   /** Versioned and checksummed bytes; restoring them gives the same rows. */
   save(): Uint8Array;
   /** Replaces what is remembered. Throws SluiceError WINDOWS_STATE, remembering nothing, for bytes of other features or damaged ones. */

@@ -18,6 +18,7 @@ import { Background } from './background.ts';
 import { Desk } from './desk.ts';
 import { Door } from './door.ts';
 import { Ports, REFUSED } from './ports.ts';
+import { tellFields } from './remembered.ts';
 import { feedbackPlace, openFeedback, openSource } from './transport.ts';
 import { trustedKeys } from './trust.ts';
 import { openUnit, type SeenVerdict, type Unit } from './unit.ts';
@@ -166,7 +167,13 @@ export class Gateway {
     await Promise.all(units.map((unit) => step(() => unit.fleet?.feed.stop())));
     await step(() => this.#windows?.publish());
     this.#windows = null;
-    await Promise.all(units.flatMap(({ watch, deciding }) => [watch.save(), deciding?.save()]));
+    await Promise.all(
+      units.flatMap(({ watch, deciding, remembered }) => [
+        watch.save(),
+        deciding?.save(),
+        remembered?.save(),
+      ]),
+    );
     this.#units.clear();
     await Promise.all(ports.map((port) => step(() => port.publisher.stop())));
     const boards = this.#ports.boards.map(([, board]) => board.close());
@@ -270,9 +277,10 @@ export class Gateway {
     this.#background.every(1_000, () => replayer.tick());
     this.#background.every(1_000, async () => this.#gauges());
     this.#background.every(60_000, async () => {
-      for (const { watch, deciding } of this.#units.values()) {
+      for (const { watch, deciding, remembered } of this.#units.values()) {
         await watch.save();
         await deciding?.save();
+        await remembered?.save();
       }
     });
     this.#background.every(10_000, async () => {
@@ -306,7 +314,11 @@ export class Gateway {
   #gauges(): void {
     const { telemetry } = this.#context;
     telemetry.set('ready', {}, this.health().ok ? 1 : 0);
-    for (const { deciding } of this.#units.values()) deciding?.tell();
+    for (const { task, deciding, remembered } of this.#units.values()) {
+      deciding?.tell();
+      remembered?.tell();
+      tellFields(task, telemetry);
+    }
     this.#pipeline?.tell();
     this.#suspects?.tick();
     for (const { name } of this.#ports.all) {

@@ -19,6 +19,7 @@ import { openTask, type Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { Deciding } from './deciding.ts';
 import type { Ports } from './ports.ts';
+import { Remembered } from './remembered.ts';
 import { taskSpec } from './spec.ts';
 import { boardSink } from './transport.ts';
 import { Watch } from './watch.ts';
@@ -32,6 +33,8 @@ export interface Unit {
   readonly watch: Watch;
   /** Null where the task decides nothing beyond the label. */
   readonly deciding: Deciding | null;
+  /** Null where rows depend on their event alone. */
+  readonly remembered: Remembered | null;
   /** Null where the gateway stands alone. */
   readonly fleet: { readonly installer: Installer; readonly feed: RowsFeed } | null;
 }
@@ -98,6 +101,8 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     blockMs: Math.min(BLOCK_MS, config.monitor.window),
   });
   const deciding = openDeciding(task, learner, context);
+  const { memory } = task;
+  const remembered = memory && new Remembered({ task, memory, folder: config.store.path, store, telemetry });
   const onLabel = (entry: JournalEntry) => watch.labelled(entry, clock.now());
   const onEntry = deciding ? (entry: JournalEntry) => deciding.entered(entry) : undefined;
   const labels = new Labels({ task, store, learner, bury, onLabel, onEntry, clock, telemetry });
@@ -126,7 +131,7 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     clock,
     telemetry,
   });
-  return { task, learner, labels, lane, watch, deciding, fleet };
+  return { task, learner, labels, lane, watch, deciding, remembered, fleet };
 }
 
 function openDeciding(

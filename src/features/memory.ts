@@ -8,7 +8,7 @@
  *   device = u16 name length | name, UTF-8 | f64 time let go of | u32 late in a row and heard | u32 numbers | f64 ...
  */
 import { createHash } from 'node:crypto';
-import type { FeatureMemory } from '../contract.ts';
+import type { FeatureMemory, JoinedRow } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import type { DeviceWindows, Ring } from './windows.ts';
 
@@ -28,12 +28,15 @@ interface Head {
 export class DeviceMemory implements FeatureMemory {
   readonly #windows: DeviceWindows;
   readonly #features: string;
+  readonly #valuesOf: (dense: Float32Array) => Float64Array;
   /** By source and partition the offset applied last. */
   readonly #positions = new Map<string, number>();
 
-  constructor(windows: DeviceWindows, features: string) {
+  /** `valuesOf`: what the dense part of a row says of the fields that are remembered. */
+  constructor(windows: DeviceWindows, features: string, valuesOf: (dense: Float32Array) => Float64Array) {
     this.#windows = windows;
     this.#features = features;
+    this.#valuesOf = valuesOf;
   }
 
   get devices(): number {
@@ -46,6 +49,16 @@ export class DeviceMemory implements FeatureMemory {
 
   take(): ReturnType<FeatureMemory['take']> {
     return this.#windows.take();
+  }
+
+  recall(find: (device: string, after: number, limit: number) => readonly JoinedRow[]): void {
+    this.#windows.recall((device, after) => {
+      const most = this.#windows.capacity;
+      const rows = find(device, after, most + 1);
+      // More than a ring holds, and the oldest of them: what lies between those and now is not known.
+      if (rows.length > most) return [];
+      return rows.map(({ id, at, rows: { dense } }) => ({ id, at, values: this.#valuesOf(dense) }));
+    });
   }
 
   applied(source: string, position: string): void {

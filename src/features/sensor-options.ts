@@ -15,10 +15,12 @@ const halfLife = z
 
 /** One or several, also as one text with commas between them. */
 function list<T extends z.ZodType>(item: T, most: number) {
-  return z.preprocess(
-    (given) => (typeof given === 'string' ? given.split(',').map((part) => part.trim()) : given),
-    z.array(item).max(most),
-  );
+  return z.preprocess((given) => {
+    if (typeof given === 'number') return [given];
+    if (typeof given !== 'string') return given;
+    const parts = given.split(',').map((part) => part.trim());
+    return parts.map((part) => (/^\d+(\.\d+)?$/.test(part) ? Number(part) : part));
+  }, z.array(item).max(most));
 }
 
 export const windowOptions = z.strictObject({

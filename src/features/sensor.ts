@@ -66,7 +66,9 @@ class SensorFeaturizer implements Featurizer {
     this.#remembered = new Float64Array(rings);
     this.#windows = rings > 0 ? openWindows(options, fields, rings) : null;
     this.#stats = this.#windows && new WindowStats(this.#windows, stats, halfLivesOf(windows));
-    this.memory = this.#windows ? new DeviceMemory(this.#windows, this.version) : undefined;
+    this.memory = this.#windows
+      ? new DeviceMemory(this.#windows, this.version, (dense) => this.#valuesOf(dense))
+      : undefined;
   }
 
   write(event: Event, row: RowWriter): void {
@@ -93,6 +95,14 @@ class SensorFeaturizer implements Featurizer {
     };
     this.#row(event, reading, row, false);
     return cells;
+  }
+
+  /** The remembered fields of a row, as far as it tells them: in single precision, and what was wrong is missing. */
+  #valuesOf(dense: Float32Array): Float64Array {
+    return Float64Array.from(this.#layout.rings, (i) => {
+      const { at, missing, period } = this.#fields[i];
+      return period > 0 || (missing >= 0 && dense[missing] === 1) ? Number.NaN : dense[at];
+    });
   }
 
   /** `flags`: whether what is found wrong is said in the reading. */

@@ -1,9 +1,9 @@
 /**
- * The last readings of each device, in order of event time: a ring for each, in slabs of numbers. Promises: what a ring
- * holds does not depend on the order in which readings came (within `latenessMs` and its room); a reading that is there
- * already changes nothing, so redelivery does not count twice; nothing is allocated per reading once a device is known;
- * memory is bounded by `devices`, and who was not heard longest gives way (second chance). A window that the ring no longer
- * holds whole is `unknown`, never half: a row is a function of the readings before it, or says that it cannot be.
+ * The last readings of each device, in order of event time. Promises: what is remembered does not depend on the order in
+ * which readings came (within `latenessMs` and the room of a ring); a reading that is there already changes nothing, so
+ * redelivery does not count twice; memory is bounded by `devices`, and who was not heard longest gives way (second
+ * chance). A window that is no longer held whole is `unknown`, never half: a row is a function of the readings before
+ * it, or says that it cannot be.
  *
  * Clocks of devices lie. A reading from far in the future would make everything after it late for ever, so a device
  * whose readings come too late RESTART times in a row has set its clock back and begins anew.
@@ -11,11 +11,14 @@
  * Readings without any time (`at` 0) are in the order in which they come.
  */
 import type { Event } from '../contract.ts';
+import { Rings } from './rings.ts';
 
-const SLAB = 64;
 const RESTART = 16;
 /** Room beside the window, for readings that come late. */
 const SLACK = 16;
+const FIRST = 64;
+/** Beside its ring: a name, its place, a few numbers. */
+const DEVICE_BYTES = 256;
 
 export interface WindowBounds {
   /** Readings before the current one, at most. */
@@ -27,60 +30,71 @@ export interface WindowBounds {
   readonly devices: number;
 }
 
-interface Slab {
-  /** ms, by slot and place in its ring. */
-  readonly times: Float64Array;
-  readonly ids: Float64Array;
-  /** By slot, field and place in its ring; NaN: missing. */
+/** A reading that was remembered once. */
+export interface Recalled {
+  readonly id: string;
+  readonly at: number;
+  /** By field. */
   readonly values: Float64Array;
 }
 
-/** What became of a reading that was to be remembered. */
-export type Kept = 'kept' | 'duplicate' | 'late';
+/** What is remembered of one device. */
+export interface Ring {
+  readonly device: string;
+  /** The newest time let go of, -Infinity for none. */
+  readonly gone: number;
+  /** Too late in a row. */
+  readonly lates: number;
+  /** Since the hand came by last. */
+  readonly heard: boolean;
+  /** Time, identity and values of each reading, in order. */
+  readonly numbers: Float64Array;
+}
+
+const capacityOf = (count: number): number => 2 ** Math.ceil(Math.log2(count + SLACK));
 
 export class DeviceWindows {
-  readonly fields: number;
   readonly bounds: WindowBounds;
-  /** Readings a ring holds; a power of two. */
-  readonly capacity: number;
-  readonly #mask: number;
+  readonly #rings: Rings;
   readonly #slots = new Map<string, number>();
   readonly #names: string[] = [];
-  readonly #slabs: Slab[] = [];
   // By slot.
-  #heads = new Int32Array(SLAB);
-  #counts = new Int32Array(SLAB);
-  /** Times in a row that a reading came too late. */
-  #lates = new Int32Array(SLAB);
-  #heard = new Uint8Array(SLAB);
+  #lates = new Int32Array(FIRST);
+  #heard = new Uint8Array(FIRST);
   /** The newest time that a ring has let go of; -Infinity: none. */
-  #gone = new Float64Array(SLAB);
+  #gone = new Float64Array(FIRST);
+  /** Not heard since it was restored. */
+  #stale = new Uint8Array(FIRST);
+  /** Who is looked at first where somebody has to give way. */
   #hand = 0;
-  // Of the last `seek`.
+  #recall: ((device: string, after: number) => readonly Recalled[]) | null = null;
+  /** Nothing was restored: devices that are not known here may be known elsewhere. */
+  #cold = true;
+  #told = { late: 0, duplicates: 0, evicted: 0, restarted: 0 };
+  // Of the last `seek`: the reading, its place among those remembered, and its window.
   #slot = -1;
   #id = 0;
+  #time = 0;
   #found = -1;
   #tooLate = false;
-  /** Time of the reading. */
-  time = 0;
-  /** Its window is the readings [from, to) of the ring, in order of time. */
-  from = 0;
-  to = 0;
+  #from = 0;
+  #to = 0;
   /** The ring has let go of a part of the window. */
   unknown = false;
-  // Since the last `take`.
-  #told = { late: 0, duplicates: 0, evicted: 0, restarted: 0 };
 
   constructor(fields: number, bounds: WindowBounds) {
-    this.fields = fields;
     this.bounds = bounds;
-    this.capacity = 2 ** Math.ceil(Math.log2(bounds.count + SLACK));
-    this.#mask = this.capacity - 1;
+    this.#rings = new Rings(fields, capacityOf(bounds.count));
   }
 
   /** Bytes that one device takes. */
   static bytesOf(fields: number, count: number): number {
-    return 8 * (2 + fields) * 2 ** Math.ceil(Math.log2(count + SLACK)) + 256;
+    return 8 * (2 + fields) * capacityOf(count) + DEVICE_BYTES;
+  }
+
+  /** Readings of a device, at most. */
+  get capacity(): number {
+    return this.#rings.capacity;
   }
 
   get devices(): number {
@@ -88,158 +102,97 @@ export class DeviceWindows {
   }
 
   get bytes(): number {
-    const numbers = this.#slabs.length * SLAB * this.capacity * (2 + this.fields) * 8;
-    return numbers + this.#heads.length * 21 + this.#slots.size * 200;
+    return this.#rings.bytes + this.#slots.size * DEVICE_BYTES;
   }
 
+  /** What happened since the last call. */
   take(): { late: number; duplicates: number; evicted: number; restarted: number } {
     const told = this.#told;
     this.#told = { late: 0, duplicates: 0, evicted: 0, restarted: 0 };
     return told;
   }
 
-  /** Finds the window of a reading: those of its device with an earlier time. Remembers nothing. */
+  /** Finds the window of a reading: those of its device with an earlier time. Does not remember it. */
   seek({ device, id, weak, at }: Event): void {
-    this.#id = identityOf(id);
-    this.#found = -1;
-    this.#tooLate = false;
-    this.unknown = false;
-    this.from = 0;
-    this.to = 0;
     this.#slot = this.#slots.get(device) ?? -1;
-    if (this.#slot < 0) {
-      this.time = at === 0 ? 1 : at;
-      return;
-    }
-    this.#locate(weak, at);
+    if (this.#recall !== null && at !== 0 && this.#isBehind()) this.#catchUp(device);
+    this.#locate(identityOf(id), weak, at);
     this.#cut();
   }
 
-  /** Where the reading stands, or would stand. */
-  #locate(weak: boolean, at: number): void {
-    const slot = this.#slot;
-    const { times, ids } = this.#slabs[slot >> 6];
-    const base = (slot & 63) * this.capacity;
-    const [count, head, mask, id] = [this.#counts[slot], this.#heads[slot], this.#mask, this.#id];
-    const newest = count > 0 ? times[base + ((head + count - 1) & mask)] : Number.NEGATIVE_INFINITY;
-    // A name of its own makes a reading the same one whatever time its transport gives it; a digest, at the same time only.
-    for (let i = count - 1; i >= 0; i -= 1) {
-      const place = base + ((head + i) & mask);
-      if (ids[place] === id && (!weak || times[place] === at)) {
-        this.#found = i;
-        break;
-      }
-      if (weak && times[place] < at) break;
-    }
-    if (this.#found >= 0) this.time = times[base + ((head + this.#found) & mask)];
-    else this.time = at !== 0 ? at : count > 0 ? newest + 1 : 1;
-    let to = count;
-    while (to > 0 && times[base + ((head + to - 1) & mask)] >= this.time) to -= 1;
-    this.to = to;
-    if (this.#found < 0)
-      this.#tooLate =
-        newest - this.time > this.bounds.latenessMs ||
-        this.time <= this.#gone[slot] ||
-        (count === this.capacity && to === 0);
+  /** Where the reading stands, or would stand. A name of its own makes it the same one at whatever time its transport says. */
+  #locate(id: number, weak: boolean, at: number): void {
+    const [slot, rings] = [this.#slot, this.#rings];
+    this.#id = id;
+    this.#found = -1;
+    this.#tooLate = false;
+    this.#to = 0;
+    this.#time = at === 0 ? 1 : at;
+    const count = slot < 0 ? 0 : rings.count(slot);
+    if (count === 0) return;
+    const newest = rings.time(slot, count - 1);
+    if (!weak || at !== 0) this.#found = rings.find(slot, id, weak ? at : null);
+    if (this.#found >= 0) this.#time = rings.time(slot, this.#found);
+    else if (at === 0) this.#time = newest + 1;
+    this.#to = rings.before(slot, this.#time);
+    if (this.#found >= 0) return;
+    const noRoom = count === rings.capacity && this.#to === 0;
+    this.#tooLate = newest - this.#time > this.bounds.latenessMs || this.#time <= this.#gone[slot] || noRoom;
   }
 
   /** The part of the ring that is the window. */
   #cut(): void {
     const { count, spanMs } = this.bounds;
+    const to = this.#to;
+    this.unknown = false;
+    this.#from = Math.max(0, to - count);
+    if (this.#slot < 0) return;
     const gone = this.#gone[this.#slot];
-    let from = Math.max(0, this.to - count);
-    const oldest = this.time - spanMs;
-    if (spanMs > 0) while (from < this.to && this.timeAt(from) < oldest) from += 1;
-    this.from = from;
-    const whole = this.to >= count || gone === Number.NEGATIVE_INFINITY || (spanMs > 0 && gone < oldest);
-    if (whole) return;
+    const oldest = this.#time - spanMs;
+    if (spanMs > 0)
+      while (this.#from < to && this.#rings.time(this.#slot, this.#from) < oldest) this.#from += 1;
+    if (to >= count || gone === Number.NEGATIVE_INFINITY || (spanMs > 0 && gone < oldest)) return;
     this.unknown = true;
-    this.from = this.to;
-  }
-
-  /** ms of reading `i` of the ring that `seek` found. */
-  timeAt(i: number): number {
-    const slot = this.#slot;
-    return this.#slabs[slot >> 6].times[(slot & 63) * this.capacity + ((this.#heads[slot] + i) & this.#mask)];
+    this.#from = to;
   }
 
   /** Copies the known values of a field in the window into `values` and their times into `times`; how many there are. */
   gather(field: number, values: Float64Array, times: Float64Array): number {
-    const slot = this.#slot;
-    if (slot < 0) return 0;
-    const slab = this.#slabs[slot >> 6];
-    const [head, mask, to] = [this.#heads[slot], this.#mask, this.to];
-    const base = (slot & 63) * this.capacity;
-    const start = base * this.fields + field * this.capacity;
-    let n = 0;
-    for (let i = this.from; i < to; i += 1) {
-      const place = (head + i) & mask;
-      const value = slab.values[start + place];
-      if (Number.isNaN(value)) continue;
-      values[n] = value;
-      times[n] = slab.times[base + place];
-      n += 1;
-    }
-    return n;
+    if (this.#slot < 0) return 0;
+    return this.#rings.gather(this.#slot, field, this.#from, this.#to, values, times);
   }
 
-  /** Remembers the reading that `seek` was last asked for; `values` by field. */
-  keep(device: string, values: Float64Array): Kept {
+  /** Remembers the reading that `seek` was last asked for, unless it is there or too late; `values` by field. */
+  keep(device: string, values: Float64Array): void {
     if (this.#slot >= 0) this.#heard[this.#slot] = 1;
     if (this.#found >= 0) {
       this.#told.duplicates += 1;
-      return 'duplicate';
+      return;
     }
     if (this.#tooLate) {
       this.#told.late += 1;
       this.#lates[this.#slot] += 1;
-      if (this.#lates[this.#slot] < RESTART) return 'late';
+      if (this.#lates[this.#slot] < RESTART) return;
       this.#told.restarted += 1;
       this.#clear(this.#slot);
-      this.to = 0;
+      this.#to = 0;
     }
     if (this.#slot < 0) this.#slot = this.#open(device);
     this.#lates[this.#slot] = 0;
     this.#insert(values);
-    return 'kept';
   }
 
   #insert(values: Float64Array): void {
-    const slot = this.#slot;
-    const { times, ids, values: all } = this.#slabs[slot >> 6];
-    const [mask, capacity, fields] = [this.#mask, this.capacity, this.fields];
-    const base = (slot & 63) * capacity;
-    let count = this.#counts[slot];
-    let at = this.to;
+    const [slot, rings, time] = [this.#slot, this.#rings, this.#time];
+    const count = rings.count(slot);
+    let at = this.#to;
     // Those of the same moment stand by their identity: the order in which they came leaves no trace.
-    while (
-      at < count &&
-      this.timeAt(at) === this.time &&
-      ids[base + ((this.#heads[slot] + at) & mask)] < this.#id
-    )
-      at += 1;
-    if (count === capacity) {
-      this.#gone[slot] = times[base + this.#heads[slot]];
-      this.#heads[slot] = (this.#heads[slot] + 1) & mask;
-      count -= 1;
-      at -= 1;
-    }
-    const head = this.#heads[slot];
-    for (let i = count; i > at; i -= 1) {
-      const [to, from] = [(head + i) & mask, (head + i - 1) & mask];
-      times[base + to] = times[base + from];
-      ids[base + to] = ids[base + from];
-      for (let f = 0; f < fields; f += 1) {
-        const start = base * fields + f * capacity;
-        all[start + to] = all[start + from];
-      }
-    }
-    const place = (head + at) & mask;
-    times[base + place] = this.time;
-    ids[base + place] = this.#id;
-    for (let f = 0; f < fields; f += 1) all[base * fields + f * capacity + place] = values[f];
-    this.#counts[slot] = count + 1;
+    while (at < count && rings.time(slot, at) === time && rings.id(slot, at) < this.#id) at += 1;
+    if (count === rings.capacity) this.#gone[slot] = rings.time(slot, 0);
+    rings.insert(slot, at, time, this.#id, values);
   }
+
+  // ------------------------------------------------------------ devices
 
   #open(device: string): number {
     const slot = this.#slots.size < this.bounds.devices ? this.#grow() : this.#evict();
@@ -251,30 +204,21 @@ export class DeviceWindows {
   }
 
   #clear(slot: number): void {
-    this.#heads[slot] = 0;
-    this.#counts[slot] = 0;
+    this.#rings.clear(slot);
     this.#lates[slot] = 0;
+    this.#stale[slot] = 0;
     this.#gone[slot] = Number.NEGATIVE_INFINITY;
   }
 
   #grow(): number {
     const slot = this.#slots.size;
-    if (slot >= this.#slabs.length * SLAB) {
-      const numbers = SLAB * this.capacity;
-      this.#slabs.push({
-        times: new Float64Array(numbers),
-        ids: new Float64Array(numbers),
-        values: new Float64Array(numbers * this.fields),
-      });
-    }
-    if (slot >= this.#heads.length) {
-      const size = this.#heads.length * 2;
-      this.#heads = grown(this.#heads, new Int32Array(size));
-      this.#counts = grown(this.#counts, new Int32Array(size));
-      this.#lates = grown(this.#lates, new Int32Array(size));
-      this.#heard = grown(this.#heard, new Uint8Array(size));
-      this.#gone = grown(this.#gone, new Float64Array(size));
-    }
+    this.#rings.reach(slot + 1);
+    if (slot < this.#lates.length) return slot;
+    const size = this.#lates.length * 2;
+    this.#lates = grown(this.#lates, new Int32Array(size));
+    this.#heard = grown(this.#heard, new Uint8Array(size));
+    this.#stale = grown(this.#stale, new Uint8Array(size));
+    this.#gone = grown(this.#gone, new Float64Array(size));
     return slot;
   }
 
@@ -292,30 +236,43 @@ export class DeviceWindows {
     return slot;
   }
 
+  // ------------------------------------------------------------ saved and restored
+
+  /** Readings of a device that were made after what is restored was saved; asked for once a device. */
+  recall(find: (device: string, after: number) => readonly Recalled[]): void {
+    this.#recall = find;
+  }
+
+  #isBehind(): boolean {
+    return this.#slot < 0 ? this.#cold : this.#stale[this.#slot] === 1;
+  }
+
+  #catchUp(device: string): void {
+    const count = this.#slot < 0 ? 0 : this.#rings.count(this.#slot);
+    const after = count > 0 ? this.#rings.time(this.#slot, count - 1) : Number.MIN_SAFE_INTEGER;
+    const told = { ...this.#told };
+    if (this.#slot >= 0) this.#stale[this.#slot] = 0;
+    for (const { id, at, values } of this.#recall!(device, after)) {
+      this.#locate(identityOf(id), true, at);
+      this.keep(device, values);
+    }
+    this.#told = told;
+  }
+
   /** All devices. */
   forget(): void {
     this.#slots.clear();
     this.#hand = 0;
     this.#heard.fill(0);
+    this.#cold = true;
   }
 
-  /** Everything remembered, one device after the other, oldest slot first. */
+  /** Everything remembered, one device after the other. */
   *rings(): Generator<Ring> {
     for (let slot = 0; slot < this.#slots.size; slot += 1) {
-      const count = this.#counts[slot];
-      const { times, ids, values } = this.#slabs[slot >> 6];
-      const base = (slot & 63) * this.capacity;
-      const numbers = new Float64Array(count * (2 + this.fields));
-      for (let i = 0; i < count; i += 1) {
-        const place = (this.#heads[slot] + i) & this.#mask;
-        const row = i * (2 + this.fields);
-        numbers[row] = times[base + place];
-        numbers[row + 1] = ids[base + place];
-        for (let f = 0; f < this.fields; f += 1)
-          numbers[row + 2 + f] = values[base * this.fields + f * this.capacity + place];
-      }
       const heard = this.#heard[slot] === 1;
-      yield { device: this.#names[slot], gone: this.#gone[slot], lates: this.#lates[slot], heard, numbers };
+      const [device, gone, lates] = [this.#names[slot], this.#gone[slot], this.#lates[slot]];
+      yield { device, gone, lates, heard, numbers: this.#rings.read(slot) };
     }
   }
 
@@ -323,23 +280,14 @@ export class DeviceWindows {
   addRing({ device, gone, lates, heard, numbers }: Ring): void {
     if (this.#slots.has(device) || this.#slots.size >= this.bounds.devices) return;
     const slot = this.#open(device);
-    const width = 2 + this.fields;
-    const count = Math.min(this.capacity, Math.floor(numbers.length / width));
-    const { times, ids, values } = this.#slabs[slot >> 6];
-    const base = (slot & 63) * this.capacity;
-    for (let i = 0; i < count; i += 1) {
-      times[base + i] = numbers[i * width];
-      ids[base + i] = numbers[i * width + 1];
-      for (let f = 0; f < this.fields; f += 1)
-        values[base * this.fields + f * this.capacity + i] = numbers[i * width + 2 + f];
-    }
-    this.#counts[slot] = count;
+    this.#rings.write(slot, numbers);
     this.#gone[slot] = gone;
     this.#lates[slot] = lates;
     this.#heard[slot] = heard ? 1 : 0;
+    this.#stale[slot] = 1;
+    this.#cold = false;
   }
 
-  /** Who is looked at first where somebody has to give way. */
   get hand(): number {
     return this.#hand;
   }
@@ -347,18 +295,6 @@ export class DeviceWindows {
   set hand(slot: number) {
     this.#hand = Math.max(0, Math.trunc(slot) || 0) % this.bounds.devices;
   }
-}
-
-/** What is remembered of one device. */
-export interface Ring {
-  readonly device: string;
-  /** The newest time let go of, -Infinity for none. */
-  readonly gone: number;
-  readonly lates: number;
-  /** Since the hand came by last. */
-  readonly heard: boolean;
-  /** Time, identity and values of each reading, in order. */
-  readonly numbers: Float64Array;
 }
 
 function grown<T extends Int32Array | Uint8Array | Float64Array>(from: T, to: T): T {

@@ -267,6 +267,7 @@ export class Lane {
         model,
         backend,
         decided: decide?.(batch.events[i], label, scores, offset, model),
+        flags: task.fields?.flagsOf(batch.events[i]),
         receivedAt: batch.owners[i].receivedAt,
         decidedAt,
       };

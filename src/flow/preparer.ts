@@ -63,6 +63,7 @@ export class InlinePreparer implements Preparer {
       this.#taker.refuse(slot, asSluiceError(thrown, 'DECODE_UNEXPECTED'));
       return;
     }
+    this.#task.memory?.applied(slot.message.source, slot.message.position);
     this.#taker.take(slot, events);
   }
 
