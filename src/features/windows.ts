@@ -199,7 +199,8 @@ export class DeviceWindows {
     this.#clear(slot);
     this.#slots.set(device, slot);
     this.#names[slot] = device;
-    this.#heard[slot] = 1;
+    // Who was heard once alone gives way before who is heard again and again.
+    this.#heard[slot] = 0;
     return slot;
   }
 

@@ -1,0 +1,42 @@
+/** Readings made by hand and the rows that they become. */
+import type { Event, Featurizer } from '../../src/contract.ts';
+import { type DeclaredFields, openSensor, sensorOptions } from '../../src/features/sensor.ts';
+
+export const NUMBERS: DeclaredFields = { x: { type: 'number' }, y: { type: 'number' } };
+
+export interface Given {
+  readonly id?: string;
+  readonly device?: string;
+  readonly at: number;
+  readonly weak?: boolean;
+  readonly values: readonly number[];
+  readonly categories?: readonly (string | null)[];
+}
+
+export function eventOf({ id, device = 'd', at, weak = false, values, categories }: Given): Event {
+  const body = {
+    kind: 'reading' as const,
+    values: Float64Array.from(values),
+    categories: categories ?? values.map(() => null),
+  };
+  return { id: id ?? `${device}/0/${at}`, weak, device, at, aliases: [], body };
+}
+
+export const open = (options: object, fields: DeclaredFields = NUMBERS): Featurizer =>
+  openSensor(sensorOptions.parse(options), fields);
+
+/** The dense cells by name. */
+export function rowOf(featurizer: Featurizer, event: Event): Record<string, number> {
+  const dense = new Float32Array(featurizer.denseDims).fill(Number.NaN);
+  featurizer.write(event, {
+    sparse: () => undefined,
+    block: () => undefined,
+    dense: (index, value) => {
+      dense[index] = value;
+    },
+  });
+  return Object.fromEntries(featurizer.columns.map(({ name }, i) => [name, dense[i]]));
+}
+
+export const rowsOf = (featurizer: Featurizer, events: readonly Event[]): Record<string, number>[] =>
+  events.map((event) => rowOf(featurizer, event));
