@@ -95,9 +95,7 @@ describe('a wrong value', () => {
   });
 
   test('in another unit than declared is flagged and missing; without a unit it is taken at its word', () => {
-    const decoder = openJson(
-      jsonOptions.parse({ fields: { t: { unit: 'Cel', unitPointer: '/u' }, n: {} } }),
-    );
+    const decoder = openJson(jsonOptions.parse({ fields: { t: { unit: 'Cel', unitPointer: '/u' }, n: {} } }));
     const read = (value: object) => decoder.decode(messageOf(JSON.stringify(value)))[0].body;
     expect(read({ t: 20, u: 'Cel', n: 1 })).toMatchObject({ values: Float64Array.of(20, 1) });
     expect(read({ t: 20, n: 1 })).toMatchObject({ values: Float64Array.of(20, 1) });

@@ -228,8 +228,7 @@ describe('what is remembered', () => {
 
   test('is bounded in bytes, by which fewer devices fit', () => {
     const featurizer = open({ windows: { ...ALL, memory: '64KiB' } });
-    for (let i = 0; i < 1_000; i += 1)
-      rowOf(featurizer, eventOf({ device: `d${i}`, at: 1, values: [i, i] }));
+    for (let i = 0; i < 1_000; i += 1) rowOf(featurizer, eventOf({ device: `d${i}`, at: 1, values: [i, i] }));
     expect(featurizer.memory!.devices).toBeLessThan(100);
     expect(() => open({ windows: { ...ALL, memory: 100 } })).toThrowError(
       expect.objectContaining({ code: 'CONFIG_INVALID' }),
@@ -300,7 +299,8 @@ describe('what is remembered', () => {
     const fields = { x: { type: 'number' }, y: { type: 'number' } } as const;
     // What single precision holds exactly is recalled exactly.
     const events = walk(60).map((event) => {
-      if (event.body.kind === 'reading') event.body.values.forEach((v, i, all) => void (all[i] = Math.fround(v)));
+      if (event.body.kind === 'reading')
+        event.body.values.forEach((v, i, all) => void (all[i] = Math.fround(v)));
       return event;
     });
     const whole = rowsOf(open({ windows: ALL }, fields), events);
