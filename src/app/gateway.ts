@@ -18,7 +18,7 @@ import { Background } from './background.ts';
 import { Desk } from './desk.ts';
 import { Door } from './door.ts';
 import { Ports, REFUSED } from './ports.ts';
-import { tellFields } from './remembered.ts';
+import { tellReadings } from './remembered.ts';
 import { feedbackPlace, openFeedback, openSource } from './transport.ts';
 import { trustedKeys } from './trust.ts';
 import { openUnit, type SeenVerdict, type Unit } from './unit.ts';
@@ -167,6 +167,7 @@ export class Gateway {
     await Promise.all(units.map((unit) => step(() => unit.fleet?.feed.stop())));
     await step(() => this.#windows?.publish());
     this.#windows = null;
+    for (const unit of units) tellReadings(unit, telemetry);
     await Promise.all(
       units.flatMap(({ watch, deciding, remembered }) => [
         watch.save(),
@@ -314,10 +315,9 @@ export class Gateway {
   #gauges(): void {
     const { telemetry } = this.#context;
     telemetry.set('ready', {}, this.health().ok ? 1 : 0);
-    for (const { task, deciding, remembered } of this.#units.values()) {
-      deciding?.tell();
-      remembered?.tell();
-      tellFields(task, telemetry);
+    for (const unit of this.#units.values()) {
+      unit.deciding?.tell();
+      tellReadings(unit, telemetry);
     }
     this.#pipeline?.tell();
     this.#suspects?.tick();

@@ -78,13 +78,18 @@ export class Remembered {
   }
 }
 
-/** Tells what the fields of a task brought since it was last told. */
-export function tellFields({ name: task, fields }: Task, telemetry: Telemetry): void {
-  for (const { field, counts, silent } of fields?.take() ?? []) {
-    for (const [what, n] of counts) telemetry.count('field_flags', { task, field, what }, n);
+/** Tells what a task's readings brought since it was last told: wrong values, silent fields, late ones. */
+export function tellReadings(
+  { task, remembered }: { readonly task: Task; readonly remembered: Remembered | null },
+  telemetry: Telemetry,
+): void {
+  remembered?.tell();
+  const { name } = task;
+  for (const { field, counts, silent } of task.fields?.take() ?? []) {
+    for (const [what, n] of counts) telemetry.count('field_flags', { task: name, field, what }, n);
     const others = counts.get('unit') ?? 0;
-    if (others > 0) telemetry.count('field_unit', { task, field }, others);
-    if (silent === true) telemetry.count('field_silent', { task, field });
-    if (silent === false) telemetry.count('field_heard', { task, field });
+    if (others > 0) telemetry.count('field_unit', { task: name, field }, others);
+    if (silent === true) telemetry.count('field_silent', { task: name, field });
+    if (silent === false) telemetry.count('field_heard', { task: name, field });
   }
 }

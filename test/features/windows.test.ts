@@ -298,11 +298,9 @@ describe('what is remembered', () => {
   test('after a kill, what came behind the saved state is taken from the rows that were kept', () => {
     const fields = { x: { type: 'number' }, y: { type: 'number' } } as const;
     // What single precision holds exactly is recalled exactly.
-    const events = walk(60).map((event) => {
-      if (event.body.kind === 'reading')
-        event.body.values.forEach((v, i, all) => void (all[i] = Math.fround(v)));
-      return event;
-    });
+    const events = walk(60);
+    for (const { body } of events)
+      if (body.kind === 'reading') body.values.set(Float32Array.from(body.values));
     const whole = rowsOf(open({ windows: ALL }, fields), events);
     const keeper = open({ windows: ALL }, fields);
     const rows = events.slice(0, 40).map((event) => {

@@ -49,7 +49,7 @@ function probe(shape: ModelShape): { model: Model; seen: number[][] } {
 }
 
 /** What one column becomes when 0, 1, 2 … were learned. */
-async function after(learned: readonly number[], given: readonly number[], more: Partial<ColumnRule>) {
+async function conditioned(learned: readonly number[], given: readonly number[], more: Partial<ColumnRule>) {
   const { model, seen } = probe({ dims: 0, denseDims: 1, classes: 2, rules: [rule(0, more)] });
   if (learned.length > 0)
     await model.learn(denseRows(learned.map((x) => [x])), new Int32Array(learned.length));
@@ -63,36 +63,36 @@ const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 describe('a column is', () => {
   test('filled with mean or median, and left missing while nothing is known', async () => {
     const learned = [1, 2, 3, 100, NAN];
-    expect(await after(learned, [NAN, 7], { impute: 'mean' })).toEqual([26.5, 7]);
-    expect(await after(learned, [NAN, 7], { impute: 'median' })).toEqual([2.5, 7]);
-    expect(await after([], [NAN, 7], { impute: 'median' })).toEqual([NAN, 7]);
-    expect(await after(learned, [NAN], {})).toEqual([NAN]);
+    expect(await conditioned(learned, [NAN, 7], { impute: 'mean' })).toEqual([26.5, 7]);
+    expect(await conditioned(learned, [NAN, 7], { impute: 'median' })).toEqual([2.5, 7]);
+    expect(await conditioned([], [NAN, 7], { impute: 'median' })).toEqual([NAN, 7]);
+    expect(await conditioned(learned, [NAN], {})).toEqual([NAN]);
   });
 
   test('cut off beyond so many interquartile ranges, once quartiles are known', async () => {
     // 0..100: median 50, quartiles 25 and 75.
-    expect(await after(count(101), [-1_000, 30, 1_000], { clip: 2 })).toEqual([-50, 30, 150]);
-    expect(await after(count(10), [1_000], { clip: 2 })).toEqual([1_000]);
-    expect(await after(Array(50).fill(3), [1_000], { clip: 2 })).toEqual([1_000]);
+    expect(await conditioned(count(101), [-1_000, 30, 1_000], { clip: 2 })).toEqual([-50, 30, 150]);
+    expect(await conditioned(count(10), [1_000], { clip: 2 })).toEqual([1_000]);
+    expect(await conditioned(Array(50).fill(3), [1_000], { clip: 2 })).toEqual([1_000]);
   });
 
   test('scaled by mean and deviation, by least and most, or by median and quartiles', async () => {
-    expect(await after([0, 10], [5, 10, 0], { scale: 'zscore' })).toEqual([0, 1, -1]);
-    expect(await after(count(101), [0, 50, 100], { scale: 'minmax' })).toEqual([0, 0.5, 1]);
-    expect(await after(count(101), [50, 100, 75], { scale: 'robust' })).toEqual([0, 1, 0.5]);
+    expect(await conditioned([0, 10], [5, 10, 0], { scale: 'zscore' })).toEqual([0, 1, -1]);
+    expect(await conditioned(count(101), [0, 50, 100], { scale: 'minmax' })).toEqual([0, 0.5, 1]);
+    expect(await conditioned(count(101), [50, 100, 75], { scale: 'robust' })).toEqual([0, 1, 0.5]);
   });
 
   test('never out of hand: far values are cut, constants are 0, nothing known is missing', async () => {
     for (const scale of ['zscore', 'robust', 'minmax'] as const) {
-      expect(await after(count(101), [1e30], { scale })).toEqual([8]);
-      expect(await after(Array(30).fill(0.1), [0.1], { scale })).toEqual([0]);
-      expect(await after([], [5], { scale })).toEqual([NAN]);
-      expect(await after(count(9), [NAN], { scale })).toEqual([NAN]);
+      expect(await conditioned(count(101), [1e30], { scale })).toEqual([8]);
+      expect(await conditioned(Array(30).fill(0.1), [0.1], { scale })).toEqual([0]);
+      expect(await conditioned([], [5], { scale })).toEqual([NAN]);
+      expect(await conditioned(count(9), [NAN], { scale })).toEqual([NAN]);
     }
   });
 
   test('scaled by what was learned last, so that a drift is followed', async () => {
-    const [before] = await after([...count(2_000)], [1_744], { scale: 'robust' });
+    const [before] = await conditioned([...count(2_000)], [1_744], { scale: 'robust' });
     expect(before).toBeCloseTo(0, 1); // the last 512: 1488..1999
   });
 
