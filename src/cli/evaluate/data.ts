@@ -32,7 +32,8 @@ export function defineData(command: Command, purpose: string): Command {
     .option('--separator <char>', 'between the cells of CSV (default: guessed)')
     .option('--columns <a,b,…>', 'column names of a table without a header line')
     .option('--text <column>', 'column whose text is the body of a mail')
-    .option('--time <column>', "column with the event's time");
+    .option('--time <column>', "column with the event's time")
+    .option('--device <column>', 'column that names the device of a reading, whose windows are its own');
 }
 
 /** Adds --model and --set. */
@@ -43,7 +44,7 @@ export function defineModel(command: Command): Command {
     .option('--preset <name>', `of mail, what is read of it: ${mailPresets.join(', ')}`)
     .option(
       '--set <key=value>',
-      'hyper-parameter of the model, features.KEY, decision.KEY, or selfTraining=off (repeatable)',
+      'hyper-parameter of the model, features.KEY, fields.NAME.KEY (or fields.*.KEY), decision.KEY, or selfTraining=off (repeatable)',
       collect,
       [],
     );
@@ -94,10 +95,12 @@ function chooseTask(
   if (given.config !== undefined) {
     const config = loadConfig(given.config);
     oneOf('task', name, Object.keys(config.tasks));
+    if (given.device !== undefined) throw usage('--device: the configuration says what names the device');
     return { spec: { ...taskSpec(config, name), seed }, leftOut: [] };
   }
-  const options = { seed };
-  return name === 'spam' ? { spec: spamTask(survey, options), leftOut: [] } : sensorTask(survey, options);
+  if (name !== 'spam') return sensorTask(survey, { seed, device: given.device });
+  if (given.device !== undefined) throw usage('--device is for readings');
+  return { spec: spamTask(survey, { seed }), leftOut: [] };
 }
 
 /** Without a configuration file, what a task does not take was said on the command line. */
