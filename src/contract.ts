@@ -31,6 +31,8 @@ export interface Message {
   readonly position: string;
   /** The label a file carries beside the event (files only). Never a feature. */
   readonly label?: string;
+  /** True: handled before, by this gateway or another, and read back: to be remembered, not to be judged. Settling it does nothing. */
+  readonly replay?: true;
 }
 
 /**

@@ -90,6 +90,7 @@ export function numberTask(files: MailFiles): Task {
       columns: [],
       fields: null,
       memory: null,
+      remember: () => {},
       decision: null,
       selfTraining: false,
       fingerprint: '',

@@ -126,7 +126,10 @@ export class Lane {
   /** Brings one message into a batch, in its turn; what cannot be used is buried. Never throws. */
   offer(slot: Slot): void {
     this.#unfinished += 1;
-    this.#preparer.offer(slot);
+    if (slot.message.replay) {
+      this.#context.task.remember(slot.message);
+      this.#finish(slot, 'done');
+    } else this.#preparer.offer(slot);
   }
 
   /** Takes one message that must not be decoded and makes it a dead letter. */

@@ -41,13 +41,13 @@ export class FieldWatch {
     this.#counts = declared.map(() => new Map());
   }
 
-  /** The events to be used. */
-  use(events: readonly Event[]): readonly Event[] {
+  /** The events to be used. `again`: they were seen before, and are not counted. */
+  use(events: readonly Event[], again = false): readonly Event[] {
     if (this.#dropping.length === 0) return events;
     return events.filter(({ body }) => {
       if (body.kind !== 'reading') return true;
       const lacking = this.#dropping.find((i) => this.#isMissing(body, i));
-      if (lacking === undefined) return true;
+      if (lacking === undefined || again) return lacking === undefined;
       this.#count(lacking, 'dropped');
       this.#look(body);
       return false;

@@ -16,6 +16,7 @@ import type {
   Message,
   Model,
   ModelShape,
+  RowWriter,
 } from '../contract.ts';
 import { decoders } from '../decode/index.ts';
 import { SluiceError } from '../errors.ts';
@@ -75,6 +76,8 @@ export interface Task {
   decode(message: Message): readonly Event[];
   /** Adds one row, and remembers the event where its features do. After a failure (DECODE_* or MODEL_INPUT) the arena is as it was before. */
   fill(event: Event, arena: RowArena): void;
+  /** Remembers the events of a message that was handled before; what cannot be used is passed over. Never throws. */
+  remember(message: Message): void;
   describe(event: Event): ReturnType<Featurizer['describe']>;
   /** A model that has learned nothing. */
   newModel(engine: Engine): Model;
@@ -186,6 +189,9 @@ interface Parts {
   readonly decision: DecisionOptions | null;
 }
 
+/** For events of which only the memory is wanted. */
+const NOWHERE: RowWriter = { sparse: () => undefined, block: () => undefined, dense: () => undefined };
+
 class BoundTask implements Task {
   readonly spec: TaskSpec;
   readonly name: string;
@@ -250,6 +256,17 @@ class BoundTask implements Task {
     } catch (error) {
       arena.abandonRow();
       throw asDecodeError(error);
+    }
+  }
+
+  remember(message: Message): void {
+    if (this.memory === null) return;
+    try {
+      const events = this.#decoder.decode(message);
+      for (const event of this.fields?.use(events, true) ?? events) this.#featurizer.write(event, NOWHERE);
+      this.memory.applied(message.source, message.position);
+    } catch {
+      // It became a dead letter when it was handled.
     }
   }
 
