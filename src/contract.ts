@@ -561,8 +561,11 @@ export interface Featurizer {
   readonly denseDims: number;
   /** Equal regions of the buckets, each a view of the event that a model may have a learner for; 1 where there is but one. */
   readonly views: number;
-  /** The dense columns in order, each with the declared field that it tells of (values, their absence, parts of a time). */
-  readonly columns: readonly { readonly name: string; readonly field: string }[];
+  /**
+   * The dense columns in order, each with the declared field that it tells of (values, their absence, parts of a time,
+   * windows: these are derived from values that stand in other columns, and nobody need watch them).
+   */
+  readonly columns: readonly { readonly name: string; readonly field: string; readonly derived?: true }[];
   /** What a model has to do with dense columns by what it learns; left out where nothing. */
   readonly rules?: readonly ColumnRule[];
   /** What it remembers of devices; left out where a row depends on its event alone. */

@@ -3,7 +3,7 @@
  * fix; and what a model has to do with them by what it learns. Refuses declarations that nothing can be made of
  * (CONFIG_INVALID).
  */
-import type { ColumnRule } from '../contract.ts';
+import type { ColumnRule, Featurizer } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { seedOf } from './hash.ts';
 import type { DeclaredField, DeclaredFields, SensorOptions } from './sensor-options.ts';
@@ -41,7 +41,7 @@ export interface FieldColumn {
 
 export interface Layout {
   readonly fields: readonly FieldColumn[];
-  readonly columns: readonly { readonly name: string; readonly field: string }[];
+  readonly columns: Featurizer['columns'];
   readonly rules: readonly ColumnRule[];
   /** Whether any category is hashed. */
   readonly hashed: boolean;
@@ -68,9 +68,9 @@ export function layOut(
   declared: DeclaredFields,
   statistics: readonly string[],
 ): Layout {
-  const columns: { name: string; field: string }[] = [];
-  const place = (field: string, added: readonly string[]): number =>
-    columns.push(...added.map((name) => ({ name, field }))) - added.length;
+  const columns: Featurizer['columns'][number][] = [];
+  const place = (field: string, added: readonly string[], more: { derived?: true } = {}): number =>
+    columns.push(...added.map((name) => ({ name, field, ...more }))) - added.length;
   const windowed = windowedFields(declared, options);
   const rings: number[] = [];
   const begun = Object.entries(declared).map(([name, field], i) => {
@@ -89,7 +89,7 @@ export function layOut(
     throw new SluiceError('CONFIG_INVALID', 'a sensor task needs at least one declared field');
   const fields = begun.map(({ name, field, ...where }): FieldColumn => {
     const names = statistics.map((statistic) => `${name} ${statistic}`);
-    const window = windowed.has(name) && names.length > 0 ? place(name, names) : -1;
+    const window = windowed.has(name) && names.length > 0 ? place(name, names, { derived: true }) : -1;
     return { ...treatmentOf(field), ...where, name, window, seed: seedOf(options.key, `sensor ${name}`) };
   });
   const time = options.eventTime
