@@ -91,27 +91,31 @@ export class Rings {
     return i;
   }
 
-  /** Copies the known values of a field of readings [from, to) and their times; how many there are. */
+  /** Copies the known values of a field of readings [from, to), and their times where wanted; how many there are. */
   gather(
     slot: number,
     field: number,
     from: number,
     to: number,
     values: Float64Array,
-    times: Float64Array,
+    times: Float64Array | null,
   ): number {
     const slab = this.#slabs[(slot / SLAB) | 0];
-    const [head, mask] = [this.#heads[slot], this.#mask];
     const base = (slot & (SLAB - 1)) * this.capacity;
     const start = base * this.fields + field * this.capacity;
+    const first = (this.#heads[slot] + from) & this.#mask;
     let n = 0;
-    for (let i = from; i < to; i += 1) {
-      const place = (head + i) & mask;
-      const value = slab.values[start + place];
-      if (Number.isNaN(value)) continue;
-      values[n] = value;
-      times[n] = slab.times[base + place];
-      n += 1;
+    // From `first` to the end of the ring, then from its begin.
+    for (let left = to - from, place = first; left > 0; place = 0) {
+      const end = Math.min(this.capacity, place + left);
+      left -= end - place;
+      for (; place < end; place += 1) {
+        const value = slab.values[start + place];
+        if (Number.isNaN(value)) continue;
+        values[n] = value;
+        if (times !== null) times[n] = slab.times[base + place];
+        n += 1;
+      }
     }
     return n;
   }

@@ -32,18 +32,18 @@ export const windowOptions = z.strictObject({
     .int()
     .min(2)
     .max(1_000)
-    .default(16)
+    .default(64)
     .describe('readings in a window, at most, before the current one'),
   span: duration
     .default(0)
     .describe('how far a window reaches back in event time; 0: as far as its readings'),
   stats: list(statNames, WINDOW_STATS.length)
-    .default(['difference', 'ewma'])
+    .default(['departure'])
     .describe(
       'what is told of a window: lag (the value before), difference from it, mean, deviation, min, max, slope (a second), ewma (exponential means), departure (difference from these)',
     ),
   halfLives: list(halfLife, 8)
-    .default([2, 8])
+    .default([2, 8, 32])
     .describe('half-lives of the exponential means: numbers of readings, or times such as 10m'),
   lateness: duration
     .default(3_600_000)

@@ -177,10 +177,13 @@ function statNames({ windows }: SensorOptions): readonly string[] {
 }
 
 function openWindows({ windows }: SensorOptions, fields: DeclaredFields, rings: number): DeviceWindows {
-  const { span, lateness, memory } = windows;
-  // A field may want to look further back than windows do.
-  const longest = Math.max(...Object.values(fields).map(({ stuck = 0 }) => stuck - 1));
-  const count = Math.max(windows.count, longest);
+  const { span, lateness, memory, count } = windows;
+  for (const [name, { stuck = 0 }] of Object.entries(fields))
+    if (stuck > count)
+      throw new SluiceError(
+        'CONFIG_INVALID',
+        `fields.${name}.stuck: ${stuck} needs windows.count to be as much`,
+      );
   const devices = Math.min(windows.devices, Math.floor(memory / DeviceWindows.bytesOf(rings, count)));
   if (devices < 1)
     throw new SluiceError('CONFIG_INVALID', `windows.memory: not one device fits into ${memory} bytes`);

@@ -2,7 +2,8 @@
  * The columns that a window gives for one field: where the device stood before, how it moved. Promises: computed from
  * the readings of the window alone, each time anew, so that nothing drifts and nothing depends on how the readings came; a
  * statistic that the window is too short for is missing (NaN); time counts in seconds. Values that are spikes against
- * the window itself take no part where spikes are looked for.
+ * the window itself take no part where spikes are looked for. Averages are taken of distances from the newest value:
+ * what never moves departs from its average by exactly 0, not by a rounding that a model would bring to unit size.
  */
 import type { DeviceWindows } from './windows.ts';
 
@@ -37,12 +38,15 @@ export class WindowStats {
   readonly #windows: DeviceWindows;
   readonly #stats: readonly WindowStat[];
   readonly #halves: readonly HalfLife[];
-  /** What is left of a weight one reading later. */
-  readonly #keeps: readonly number[];
+  /** By half-life in readings what the k-th reading before the newest counts, and what the newest k count together. */
+  readonly #powers: readonly Float64Array[];
+  readonly #weights: readonly Float64Array[];
+  readonly #wantsMean: boolean;
+  readonly #wantsTimes: boolean;
   readonly #names: readonly string[];
   readonly #values: Float64Array;
   readonly #times: Float64Array;
-  readonly #sorted: Float64Array;
+  readonly #scratch: Float64Array;
   #count = 0;
   /** Of the last field looked at: what is no spike lies between. */
   low = Number.NEGATIVE_INFINITY;
@@ -52,14 +56,17 @@ export class WindowStats {
     this.#windows = windows;
     this.#stats = stats;
     this.#halves = halves;
-    this.#keeps = halves.map(({ readings }) => 0.5 ** (1 / readings));
     this.#names = stats.flatMap((stat) =>
       stat === 'ewma' || stat === 'departure' ? halves.map(({ name }) => `${stat} ${name}`) : [stat],
     );
     const { count } = windows.bounds;
+    this.#powers = halves.map(({ readings }) => powersOf(0.5 ** (1 / Math.max(readings, 1e-9)), count));
+    this.#weights = this.#powers.map(sumsOf);
+    this.#wantsTimes = stats.includes('slope') || halves.some(({ ms }) => ms > 0);
+    this.#wantsMean = stats.some((stat) => stat === 'mean' || stat === 'deviation' || stat === 'slope');
     this.#values = new Float64Array(count);
     this.#times = new Float64Array(count);
-    this.#sorted = new Float64Array(count);
+    this.#scratch = new Float64Array(count);
   }
 
   /** The columns of a field, in the order of `write`. */
@@ -69,7 +76,7 @@ export class WindowStats {
 
   /** Looks at a field; `spike`: deviations that are too many, 0: none are. */
   look(field: number, spike: number): void {
-    this.#count = this.#windows.gather(field, this.#values, this.#times);
+    this.#count = this.#windows.gather(field, this.#values, this.#wantsTimes ? this.#times : null);
     this.low = Number.NEGATIVE_INFINITY;
     this.high = Number.POSITIVE_INFINITY;
     if (spike > 0 && this.#count >= ENOUGH) this.#bound(spike);
@@ -89,15 +96,15 @@ export class WindowStats {
 
   /** Median and spread (Hampel); what lies outside is left out of the window. */
   #bound(spike: number): void {
-    const sorted = this.#sorted.subarray(0, this.#count);
-    sorted.set(this.#values.subarray(0, this.#count));
-    const median = medianOf(sorted.sort());
+    const some = this.#scratch.subarray(0, this.#count);
+    some.set(this.#values.subarray(0, this.#count));
+    const median = medianOf(some);
     let sum = 0;
-    for (let i = 0; i < sorted.length; i += 1) {
-      sorted[i] = Math.abs(sorted[i] - median);
-      sum += sorted[i];
+    for (let i = 0; i < some.length; i += 1) {
+      some[i] = Math.abs(some[i] - median);
+      sum += some[i];
     }
-    const spread = FROM_MEDIAN * medianOf(sorted.sort()) || (FROM_MEAN * sum) / sorted.length;
+    const spread = FROM_MEDIAN * medianOf(some) || (FROM_MEAN * sum) / some.length;
     if (!(spread > 0)) return; // what never moved may begin to
     this.low = median - spike * spread;
     this.high = median + spike * spread;
@@ -114,7 +121,7 @@ export class WindowStats {
   /** The columns of the field last looked at, from `at` on; `value`: the current one, NaN where missing. */
   write(value: number, out: Float64Array, at: number): void {
     let column = at;
-    const mean = this.#mean();
+    const mean = this.#wantsMean ? this.#mean() : 0;
     for (const stat of this.#stats) {
       if (stat === 'ewma' || stat === 'departure') {
         for (let half = 0; half < this.#halves.length; half += 1) {
@@ -150,9 +157,10 @@ export class WindowStats {
   }
 
   #mean(): number {
+    const last = this.last;
     let sum = 0;
-    for (let i = 0; i < this.#count; i += 1) sum += this.#values[i];
-    return this.#count > 0 ? sum / this.#count : Number.NaN;
+    for (let i = 0; i < this.#count; i += 1) sum += this.#values[i] - last;
+    return last + sum / this.#count;
   }
 
   #deviation(mean: number): number {
@@ -185,32 +193,79 @@ export class WindowStats {
     return square > 0 ? (1_000 * cross) / square : Number.NaN;
   }
 
+  /** The newest counts 1, each one before it less. Four sums side by side: one alone would wait for itself. */
   #byReadings(half: number): number {
-    if (this.#count === 0) return Number.NaN;
-    const keep = this.#keeps[half];
-    let [sum, weight] = [0, 0];
-    for (let i = 0; i < this.#count; i += 1) {
-      sum = sum * keep + this.#values[i];
-      weight = weight * keep + 1;
+    const [values, powers, n] = [this.#values, this.#powers[half], this.#count];
+    if (n === 0) return Number.NaN;
+    const last = values[n - 1];
+    let [a, b, c, d] = [0, 0, 0, 0];
+    let i = 0;
+    for (; i + 3 < n; i += 4) {
+      a += (values[n - 1 - i] - last) * powers[i];
+      b += (values[n - 2 - i] - last) * powers[i + 1];
+      c += (values[n - 3 - i] - last) * powers[i + 2];
+      d += (values[n - 4 - i] - last) * powers[i + 3];
     }
-    return sum / weight;
+    for (; i < n; i += 1) a += (values[n - 1 - i] - last) * powers[i];
+    return last + (a + b + (c + d)) / this.#weights[half][n];
   }
 
   /** Each value counts by its age: half after so many ms. */
   #byTime(ms: number): number {
     if (this.#count === 0) return Number.NaN;
+    const last = this.last;
     let [sum, weight, before] = [0, 0, this.#times[0]];
     for (let i = 0; i < this.#count; i += 1) {
       const keep = 0.5 ** ((this.#times[i] - before) / ms);
-      sum = sum * keep + this.#values[i];
+      sum = sum * keep + (this.#values[i] - last);
       weight = weight * keep + 1;
       before = this.#times[i];
     }
-    return sum / weight;
+    return last + sum / weight;
   }
 }
 
-function medianOf(sorted: Float64Array): number {
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+function powersOf(keep: number, count: number): Float64Array {
+  const powers = new Float64Array(count);
+  for (let k = 0, power = 1; k < count; k += 1, power *= keep) powers[k] = power;
+  return powers;
+}
+
+function sumsOf(powers: Float64Array): Float64Array {
+  const sums = new Float64Array(powers.length + 1);
+  for (let k = 0; k < powers.length; k += 1) sums[k + 1] = sums[k] + powers[k];
+  return sums;
+}
+
+/** Changes the order of the numbers. Quickselect (Hoare 1961): to sort them all would cost several times as much. */
+function medianOf(numbers: Float64Array): number {
+  const half = numbers.length >> 1;
+  const upper = select(numbers, half);
+  if (numbers.length % 2 === 1) return upper;
+  let lower = numbers[0];
+  for (let i = 1; i < half; i += 1) if (numbers[i] > lower) lower = numbers[i];
+  return (lower + upper) / 2;
+}
+
+/** The k-th smallest; those before place k are not larger, afterwards. */
+function select(numbers: Float64Array, k: number): number {
+  let [low, high] = [0, numbers.length - 1];
+  while (low < high) {
+    const pivot = numbers[(low + high) >> 1];
+    let [i, j] = [low, high];
+    while (i <= j) {
+      while (numbers[i] < pivot) i += 1;
+      while (numbers[j] > pivot) j -= 1;
+      if (i > j) break;
+      const swapped = numbers[i];
+      numbers[i] = numbers[j];
+      numbers[j] = swapped;
+      i += 1;
+      j -= 1;
+    }
+    if (k <= j) high = j;
+    else if (k >= i) low = i;
+    else break;
+  }
+  return numbers[k];
 }

@@ -156,8 +156,8 @@ export class DeviceWindows {
     this.#from = to;
   }
 
-  /** Copies the known values of a field in the window into `values` and their times into `times`; how many there are. */
-  gather(field: number, values: Float64Array, times: Float64Array): number {
+  /** Copies the known values of a field in the window into `values`, and their times where wanted; how many there are. */
+  gather(field: number, values: Float64Array, times: Float64Array | null): number {
     if (this.#slot < 0) return 0;
     return this.#rings.gather(this.#slot, field, this.#from, this.#to, values, times);
   }

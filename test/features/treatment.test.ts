@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { jsonOptions, openJson } from '../../src/decode/json.ts';
 import type { DeclaredFields } from '../../src/features/sensor.ts';
+import { seededRandom } from '../../src/task/random.ts';
 import { messageOf } from '../decode/corpus.ts';
 import { eventOf, open, rowOf, rowsOf } from './sensor-kit.ts';
 
@@ -69,6 +70,23 @@ describe('a wrong value', () => {
     expect(events[10].body).toMatchObject({ flags: [{ field: 0, what: 'spike' }] }); // once
   });
 
+  test('is judged by median and median deviation, in whatever order the values lie', () => {
+    const random = seededRandom(2, 'order');
+    for (let round = 0; round < 200; round += 1) {
+      const values = Array.from({ length: 8 + (round % 30) }, () => Math.round(random() * 40));
+      const sorted = (all: readonly number[]) => [...all].sort((a, b) => a - b);
+      const median = (all: readonly number[]) =>
+        (sorted(all)[(all.length - 1) >> 1] + sorted(all)[all.length >> 1]) / 2;
+      const middle = median(values);
+      const spread = 1.4826 * median(values.map((value) => Math.abs(value - middle)));
+      if (spread === 0) continue;
+      const [inside, outside] = [middle + 2.99 * spread, middle + 3.01 * spread];
+      // Looked for from the first reading on, the values before are spikes now and then, but remembered raw.
+      expect(xs({ spike: 3 }, [...values, inside]).at(-1)).toBe(Math.fround(inside));
+      expect(xs({ spike: 3 }, [...values, outside]).at(-1)).toBeNaN();
+    }
+  });
+
   test('that stays is no spike any more: the window follows', () => {
     const step = xs({ spike: 6 }, [...calm, ...Array.from({ length: 30 }, (_, i) => 50 + (i % 3) / 10)]);
     expect(step[10]).toBeNaN();
@@ -83,6 +101,7 @@ describe('a wrong value', () => {
   test('that stands still too long is stuck, until it moves', () => {
     const values = [1, 2, 2, 2, 2, 2, 3];
     expect(xs({ stuck: 4 }, values)).toEqual([1, 2, 2, 2, NAN, NAN, 3]);
+    expect(() => open({}, declared({ stuck: 65 }))).toThrowError(/windows\.count/);
     const event = eventOf({ at: 9e12, values: [2, 0] });
     const featurizer = open({}, declared({ stuck: 2 }));
     rowOf(featurizer, eventOf({ at: 8e12, values: [2, 0] }));

@@ -47,6 +47,14 @@ describe('a window tells', () => {
     expect(row['x departure 1']).toBeCloseTo(16 - average, 5);
   });
 
+  test('nothing at all of a value that never moves, not even a rounding', () => {
+    const featurizer = open({ windows: { ...ALL, count: 30 } });
+    const still = Array.from({ length: 40 }, (_, i) => eventOf({ at: at(i), values: [0.1, 1e9 / 3] }));
+    for (const row of rowsOf(featurizer, still).slice(2))
+      for (const [name, value] of Object.entries(row))
+        if (/difference|deviation|slope|departure/.test(name)) expect(value, name).toBe(0);
+  });
+
   test('exponential means over time as over readings, where readings come evenly', () => {
     const row = rowsOf(open({ windows: { ...ALL, halfLives: [2, '20s'] } }), five)[4];
     expect(row['x ewma 20s']).toBeCloseTo(row['x ewma 2'], 6);

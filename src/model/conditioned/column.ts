@@ -10,7 +10,7 @@
 /** Values that the quantiles are of. */
 export const KEPT = 512;
 /** Fewer say too little of quartiles to cut anything off. */
-const ENOUGH = 20;
+const ENOUGH = 10;
 
 export interface ColumnNumbers {
   readonly count: number;

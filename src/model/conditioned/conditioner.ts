@@ -4,7 +4,7 @@
  * nothing; a row that is learned is conditioned by those before it and only then counted, so that scoring it first
  * would have given the same numbers, and learning many at once equals learning them one by one.
  *
- * Where a statistic is not known yet the value stays as it is, or missing.
+ * Where a statistic is not known yet the value is missing.
  */
 import type { ColumnRule, ModelShape, Rows } from '../../contract.ts';
 import { ColumnStats } from './column.ts';
@@ -98,7 +98,9 @@ function numberOf(given: number, { impute, clip, scale }: ColumnRule, stats: Col
     if (impute === 'none') return Number.NaN;
     value = impute === 'mean' ? stats.mean : stats.median;
   }
-  if (clip > 0 && stats.settled) value = within(value, stats.median, clip * stats.range);
+  // What may be an outlier must not reach the moments of the model: they would remember it for ever.
+  if (clip > 0 && !stats.settled) return Number.NaN;
+  if (clip > 0) value = within(value, stats.median, clip * stats.range);
   if (scale === 'zscore') return by(value, stats.mean, stats.deviation);
   if (scale === 'robust') return by(value, stats.median, stats.range);
   if (scale === 'minmax') return by(value, stats.least, stats.most - stats.least);
