@@ -68,8 +68,8 @@ export class DeviceWindows {
   /** Who is looked at first where somebody has to give way. */
   #hand = 0;
   #recall: ((device: string, after: number) => readonly Recalled[]) | null = null;
-  /** Nothing was restored: devices that are not known here may be known elsewhere. */
-  #cold = true;
+  /** Devices that are not known here may be known elsewhere: so many are still looked for there. 0 once any was restored. */
+  #cold: number;
   #told = { late: 0, duplicates: 0, evicted: 0, restarted: 0 };
   // Of the last `seek`: the reading, its place among those remembered, and its window.
   #slot = -1;
@@ -84,6 +84,7 @@ export class DeviceWindows {
 
   constructor(fields: number, bounds: WindowBounds) {
     this.bounds = bounds;
+    this.#cold = bounds.devices;
     this.#rings = new Rings(fields, capacityOf(bounds.count));
   }
 
@@ -245,7 +246,7 @@ export class DeviceWindows {
   }
 
   #isBehind(): boolean {
-    return this.#slot < 0 ? this.#cold : this.#stale[this.#slot] === 1;
+    return this.#slot < 0 ? this.#cold > 0 : this.#stale[this.#slot] === 1;
   }
 
   #catchUp(device: string): void {
@@ -253,6 +254,7 @@ export class DeviceWindows {
     const after = count > 0 ? this.#rings.time(this.#slot, count - 1) : Number.MIN_SAFE_INTEGER;
     const told = { ...this.#told };
     if (this.#slot >= 0) this.#stale[this.#slot] = 0;
+    else this.#cold -= 1;
     for (const { id, at, values } of this.#recall!(device, after)) {
       this.#locate(identityOf(id), true, at);
       this.keep(device, values);
@@ -265,7 +267,7 @@ export class DeviceWindows {
     this.#slots.clear();
     this.#hand = 0;
     this.#heard.fill(0);
-    this.#cold = true;
+    this.#cold = this.bounds.devices;
   }
 
   /** Everything remembered, one device after the other. */
@@ -286,7 +288,7 @@ export class DeviceWindows {
     this.#lates[slot] = lates;
     this.#heard[slot] = heard ? 1 : 0;
     this.#stale[slot] = 1;
-    this.#cold = false;
+    this.#cold = 0;
   }
 
   get hand(): number {
