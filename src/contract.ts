@@ -593,8 +593,13 @@ export interface FeatureMemory {
     readonly evicted: number;
     readonly restarted: number;
   };
-  /** The message at this position (`topic/partition/offset`; others say nothing) has been applied. */
-  applied(source: string, position: string): void;
+  /**
+   * What is written from now on came in this message; a position `topic/partition/offset` names a stream of its own, in which
+   * a device is not the one of that name elsewhere. `replay`: it is read back.
+   */
+  enter(source: string, position: string, replay?: boolean): void;
+  /** The message that was entered has been applied. */
+  applied(): void;
   /** The offset applied last of a partition (`topic/partition`), -1 for none. */
   position(source: string, partition: string): number;
   /**

@@ -5,7 +5,7 @@
  * which each partition was applied, so that what came after them can be read again.
  *
  *   "SLWN" | u32 version | u32 head length | head, JSON | devices | first 16 bytes of the SHA-256 of all that
- *   device = u16 name length | name, UTF-8 | f64 time let go of | u32 late in a row and heard | u32 numbers | f64 ...
+ *   device = u16 length | [stream, name], JSON | f64 time let go of | u32 late in a row and heard | u32 numbers | f64 ...
  */
 import { createHash } from 'node:crypto';
 import type { FeatureMemory, JoinedRow } from '../contract.ts';
@@ -15,8 +15,8 @@ import type { DeviceWindows, Ring } from './windows.ts';
 const MAGIC = 0x4e574c53; // "SLWN", little-endian
 const FORMAT = 1;
 const DIGEST = 16;
-/** Partitions that are kept in mind. */
-const MOST_PARTITIONS = 10_000;
+/** Sources and partitions that are told apart. */
+const MOST_STREAMS = 10_000;
 
 interface Head {
   readonly features: string;
@@ -29,8 +29,12 @@ export class DeviceMemory implements FeatureMemory {
   readonly #windows: DeviceWindows;
   readonly #features: string;
   readonly #valuesOf: (dense: Float32Array) => Float64Array;
-  /** By source and partition the offset applied last. */
+  /** By stream the offset applied last, -1 where its messages have none. */
   readonly #positions = new Map<string, number>();
+  // Of the message that is being read.
+  #stream = '';
+  #offset = -1;
+  #replaying = false;
 
   /** `valuesOf`: what the dense part of a row says of the fields that are remembered. */
   constructor(windows: DeviceWindows, features: string, valuesOf: (dense: Float32Array) => Float64Array) {
@@ -61,14 +65,25 @@ export class DeviceMemory implements FeatureMemory {
     });
   }
 
-  applied(source: string, position: string): void {
+  enter(source: string, position: string, replay = false): void {
     const cut = position.lastIndexOf('/');
-    const offset = cut < 0 ? Number.NaN : Number(position.slice(cut + 1));
-    if (!Number.isSafeInteger(offset)) return;
-    const partition = `${source}\t${position.slice(0, cut)}`;
-    const before = this.#positions.get(partition);
-    if (before === undefined && this.#positions.size >= MOST_PARTITIONS) return;
-    if (before === undefined || before < offset) this.#positions.set(partition, offset);
+    const offset = cut > 0 ? Number(position.slice(cut + 1)) : Number.NaN;
+    const known = Number.isSafeInteger(offset);
+    const name = `${source}\t${known ? position.slice(0, cut) : ''}`;
+    const fits = this.#positions.has(name) || this.#positions.size < MOST_STREAMS;
+    // Beyond any number of partitions that a gateway reads they share one.
+    this.#stream = fits ? name : '';
+    this.#offset = known ? offset : -1;
+    this.#windows.enter(this.#stream);
+    const before = this.#positions.get(this.#stream) ?? -1;
+    // Somebody else had the partition meanwhile, and not all of that is read back: old and new readings do not join.
+    if (replay && !this.#replaying && offset > before + 1) this.#windows.forgetStream();
+    this.#replaying = replay;
+  }
+
+  applied(): void {
+    const before = this.#positions.get(this.#stream) ?? -1;
+    this.#positions.set(this.#stream, Math.max(before, this.#offset));
   }
 
   position(source: string, partition: string): number {
@@ -103,7 +118,8 @@ export class DeviceMemory implements FeatureMemory {
       throw error;
     }
     this.#windows.hand = head.hand;
-    for (const [partition, offset] of Object.entries(head.positions).slice(0, MOST_PARTITIONS))
+    this.#windows.enter('');
+    for (const [partition, offset] of Object.entries(head.positions).slice(0, MOST_STREAMS))
       this.#positions.set(partition, Number(offset));
   }
 }
@@ -133,8 +149,8 @@ function openHead(whole: Buffer, features: string): { readonly head: Head; reado
   return { head, at };
 }
 
-function ringBytes({ device, gone, lates, heard, numbers }: Ring): Buffer {
-  const name = Buffer.from(device);
+function ringBytes({ stream, device, gone, lates, heard, numbers }: Ring): Buffer {
+  const name = Buffer.from(JSON.stringify([stream, device]));
   const out = Buffer.alloc(2 + name.length + 16 + numbers.length * 8);
   let at = out.writeUInt16LE(name.length, 0);
   at += name.copy(out, at);
@@ -143,6 +159,16 @@ function ringBytes({ device, gone, lates, heard, numbers }: Ring): Buffer {
   at = out.writeUInt32LE(numbers.length, at);
   for (const number of numbers) at = out.writeDoubleLE(number, at);
   return out;
+}
+
+function namesIn(bytes: Buffer): readonly string[] {
+  try {
+    const names: unknown = JSON.parse(bytes.toString('utf8'));
+    if (Array.isArray(names) && names.length === 2) return names.map(String);
+  } catch {
+    // Said below.
+  }
+  throw damaged('the name of a device cannot be read');
 }
 
 class Reader {
@@ -154,13 +180,13 @@ class Reader {
   }
 
   ring(): Ring {
-    const name = this.#take(this.#take(2).readUInt16LE(0)).toString('utf8');
+    const [stream, device] = namesIn(this.#take(this.#take(2).readUInt16LE(0)));
     const gone = this.#take(8).readDoubleLE(0);
     const state = this.#take(4).readUInt32LE(0);
     const bytes = this.#take(8 * this.#take(4).readUInt32LE(0));
     const numbers = new Float64Array(bytes.length / 8);
     for (let i = 0; i < numbers.length; i += 1) numbers[i] = bytes.readDoubleLE(i * 8);
-    return { device: name, gone, lates: state >>> 1, heard: state % 2 === 1, numbers };
+    return { stream, device, gone, lates: state >>> 1, heard: state % 2 === 1, numbers };
   }
 
   #take(count: number): Buffer {

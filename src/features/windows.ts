@@ -40,6 +40,8 @@ export interface Recalled {
 
 /** What is remembered of one device. */
 export interface Ring {
+  /** The stream that it is known by. */
+  readonly stream: string;
   readonly device: string;
   /** The newest time let go of, -Infinity for none. */
   readonly gone: number;
@@ -56,9 +58,16 @@ const capacityOf = (count: number): number => 2 ** Math.ceil(Math.log2(count + S
 export class DeviceWindows {
   readonly bounds: WindowBounds;
   readonly #rings: Rings;
-  readonly #slots = new Map<string, number>();
-  readonly #names: string[] = [];
+  /** Slots of devices, by stream. */
+  readonly #streams = new Map<string, Map<string, number>>();
+  /** Those of the stream that is being read. */
+  #slots: Map<string, number>;
+  #stream = '';
+  #used = 0;
+  readonly #free: number[] = [];
   // By slot.
+  readonly #names: string[] = [];
+  readonly #homes: string[] = [];
   #lates = new Int32Array(FIRST);
   #heard = new Uint8Array(FIRST);
   /** The newest time that a ring has let go of; -Infinity: none. */
@@ -85,6 +94,7 @@ export class DeviceWindows {
   constructor(fields: number, bounds: WindowBounds) {
     this.bounds = bounds;
     this.#cold = bounds.devices;
+    this.#slots = this.#streamOf('');
     this.#rings = new Rings(fields, capacityOf(bounds.count));
   }
 
@@ -99,11 +109,11 @@ export class DeviceWindows {
   }
 
   get devices(): number {
-    return this.#slots.size;
+    return this.#used - this.#free.length;
   }
 
   get bytes(): number {
-    return this.#rings.bytes + this.#slots.size * DEVICE_BYTES;
+    return this.#rings.bytes + this.#used * DEVICE_BYTES;
   }
 
   /** What happened since the last call. */
@@ -111,6 +121,24 @@ export class DeviceWindows {
     const told = this.#told;
     this.#told = { late: 0, duplicates: 0, evicted: 0, restarted: 0 };
     return told;
+  }
+
+  /**
+   * What comes from now on is of this stream (a source and its partition): the same device in another one is another. Who
+   * reads which partition changes; what a window holds must not depend on which of them were read together.
+   */
+  enter(stream: string): void {
+    this.#slots = this.#streamOf(stream);
+  }
+
+  #streamOf(stream: string): Map<string, number> {
+    let slots = this.#streams.get(stream);
+    if (!slots) {
+      slots = new Map();
+      this.#streams.set(stream, slots);
+    }
+    this.#stream = stream;
+    return slots;
   }
 
   /** Finds the window of a reading: those of its device with an earlier time. Does not remember it. */
@@ -196,10 +224,11 @@ export class DeviceWindows {
   // ------------------------------------------------------------ devices
 
   #open(device: string): number {
-    const slot = this.#slots.size < this.bounds.devices ? this.#grow() : this.#evict();
+    const slot = this.#free.pop() ?? (this.#used < this.bounds.devices ? this.#grow() : this.#evict());
     this.#clear(slot);
     this.#slots.set(device, slot);
     this.#names[slot] = device;
+    this.#homes[slot] = this.#stream;
     // Who was heard once alone gives way before who is heard again and again.
     this.#heard[slot] = 0;
     return slot;
@@ -213,7 +242,8 @@ export class DeviceWindows {
   }
 
   #grow(): number {
-    const slot = this.#slots.size;
+    const slot = this.#used;
+    this.#used += 1;
     this.#rings.reach(slot + 1);
     if (slot < this.#lates.length) return slot;
     const size = this.#lates.length * 2;
@@ -233,7 +263,7 @@ export class DeviceWindows {
     }
     const slot = this.#hand;
     this.#hand = (slot + 1) % devices;
-    this.#slots.delete(this.#names[slot]);
+    this.#streams.get(this.#homes[slot])?.delete(this.#names[slot]);
     this.#told.evicted += 1;
     return slot;
   }
@@ -262,9 +292,18 @@ export class DeviceWindows {
     this.#told = told;
   }
 
-  /** All devices. */
-  forget(): void {
+  /** The devices of the stream that is being read. */
+  forgetStream(): void {
+    for (const slot of this.#slots.values()) this.#free.push(slot);
     this.#slots.clear();
+  }
+
+  /** All devices of all streams. */
+  forget(): void {
+    this.#streams.clear();
+    this.#free.length = 0;
+    this.#used = 0;
+    this.enter('');
     this.#hand = 0;
     this.#heard.fill(0);
     this.#cold = this.bounds.devices;
@@ -272,16 +311,19 @@ export class DeviceWindows {
 
   /** Everything remembered, one device after the other. */
   *rings(): Generator<Ring> {
-    for (let slot = 0; slot < this.#slots.size; slot += 1) {
+    const free = new Set(this.#free);
+    for (let slot = 0; slot < this.#used; slot += 1) {
+      if (free.has(slot)) continue;
       const heard = this.#heard[slot] === 1;
       const [device, gone, lates] = [this.#names[slot], this.#gone[slot], this.#lates[slot]];
-      yield { device, gone, lates, heard, numbers: this.#rings.read(slot) };
+      yield { stream: this.#homes[slot], device, gone, lates, heard, numbers: this.#rings.read(slot) };
     }
   }
 
   /** Adds one of `rings`, as long as there is room. */
-  addRing({ device, gone, lates, heard, numbers }: Ring): void {
-    if (this.#slots.has(device) || this.#slots.size >= this.bounds.devices) return;
+  addRing({ stream, device, gone, lates, heard, numbers }: Ring): void {
+    this.enter(stream);
+    if (this.#slots.has(device) || this.#used >= this.bounds.devices) return;
     const slot = this.#open(device);
     this.#rings.write(slot, numbers);
     this.#gone[slot] = gone;

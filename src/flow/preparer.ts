@@ -57,13 +57,14 @@ export class InlinePreparer implements Preparer {
     let events: readonly Event[];
     try {
       events = this.#task.decode(slot.message);
+      this.#task.memory?.enter(slot.message.source, slot.message.position);
       for (const event of events) this.#task.fill(event, arena);
     } catch (thrown) {
       arena.truncate(before);
       this.#taker.refuse(slot, asSluiceError(thrown, 'DECODE_UNEXPECTED'));
       return;
     }
-    this.#task.memory?.applied(slot.message.source, slot.message.position);
+    this.#task.memory?.applied();
     this.#taker.take(slot, events);
   }
 

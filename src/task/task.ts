@@ -263,8 +263,9 @@ class BoundTask implements Task {
     if (this.memory === null) return;
     try {
       const events = this.#decoder.decode(message);
+      this.memory.enter(message.source, message.position, true);
       for (const event of this.fields?.use(events, true) ?? events) this.#featurizer.write(event, NOWHERE);
-      this.memory.applied(message.source, message.position);
+      this.memory.applied();
     } catch {
       // It became a dead letter when it was handled.
     }

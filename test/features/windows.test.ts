@@ -253,13 +253,57 @@ describe('what is remembered', () => {
     for (const cut of [0, 1, 40, 149, 170]) {
       const before = open({ windows: ALL });
       rowsOf(before, stream.slice(0, cut));
-      before.memory!.applied('plant', `readings/3/${cut}`);
+      before.memory!.enter('plant', `readings/3/${cut}`);
+      before.memory!.applied();
       const after = open({ windows: ALL });
       after.memory!.restore(before.memory!.save());
       expect(after.memory!.position('plant', 'readings/3')).toBe(cut);
       expect(after.memory!.position('plant', 'readings/4')).toBe(-1);
       expect(rowsOf(after, stream.slice(cut))).toEqual(whole.slice(cut));
     }
+  });
+
+  test('keeps the partitions of each source apart, over a restart too', () => {
+    const [a, b] = [walk(20, 1), walk(20, 2)];
+    const alone = rowsOf(open({ windows: ALL }), b);
+    let featurizer = open({ windows: ALL });
+    for (const [i, event] of a.entries()) {
+      featurizer.memory!.enter('in', `t/0/${i}`);
+      rowOf(featurizer, event);
+      featurizer.memory!.enter('in', `t/1/${i}`);
+      expect(rowOf(featurizer, { ...b[i], id: `b${i}` })).toEqual(alone[i]);
+      featurizer.memory!.applied();
+      if (i !== 10) continue;
+      const bytes = featurizer.memory!.save();
+      featurizer = open({ windows: ALL });
+      featurizer.memory!.restore(bytes);
+      expect([featurizer.memory!.devices, featurizer.memory!.position('in', 't/1')]).toEqual([2, 10]);
+    }
+  });
+
+  test('lets go of a partition that others had meanwhile, unless all of that is read back', () => {
+    const events = walk(60);
+    const whole = rowsOf(open({ windows: ALL }), events);
+    const at = (featurizer: ReturnType<typeof open>, i: number, replay = false) => {
+      featurizer.memory!.enter('in', `t/0/${i}`, replay);
+      const row = rowOf(featurizer, events[i]);
+      featurizer.memory!.applied();
+      return row;
+    };
+    for (const back of [10, 20, 21, 28, 33]) {
+      const featurizer = open({ windows: ALL });
+      for (let i = 0; i <= 20; i += 1) at(featurizer, i);
+      for (let i = back; i < 40; i += 1) at(featurizer, i, true);
+      if (back <= 32) expect(at(featurizer, 40)).toEqual(whole[40]);
+      // Seven of eight readings, and none from before the gap.
+      else expect(at(featurizer, 40)['x mean']).not.toBe(whole[40]['x mean']);
+    }
+    const gone = open({ windows: ALL });
+    for (let i = 0; i <= 20; i += 1) at(gone, i);
+    gone.memory!.enter('in', 't/0/50', true);
+    expect(gone.memory!.devices).toBe(0);
+    for (let i = 50; i < 60; i += 1) at(gone, i, true);
+    expect(gone.memory!.devices).toBe(1);
   });
 
   test('gives way to the same devices after it was restored', () => {
