@@ -31,6 +31,8 @@ const PARTS: Readonly<Record<string, string>> = {
   links: 'links',
   structure: 'layout',
   raw: 'letter patterns',
+  headerForm: 'header style',
+  textForm: 'writing style',
 };
 /** Words next to each other, not the fragments of `raw`, words with gaps or what stands for a number. */
 const QUOTE = /^body: (?=(?!number )[^_]*\p{L}{4}[^_]*$)/u;
