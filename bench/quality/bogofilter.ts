@@ -90,7 +90,7 @@ export function numberTask(files: MailFiles): Task {
       columns: [],
       fields: null,
       memory: null,
-      remember: () => {},
+      readBack: () => {},
       decision: null,
       selfTraining: false,
       fingerprint: '',

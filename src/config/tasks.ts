@@ -4,8 +4,9 @@
  * handed to the decoder, the fleet's key to the features.
  */
 import { z } from 'zod';
-import { decisionOptions, SUFFICIENT } from '../task/decision/options.ts';
+import { decisionOptions } from '../task/decision/options.ts';
 import { selfTrainingOption } from '../task/self-training.ts';
+import { SUFFICIENT } from '../task/verdict.ts';
 import { kindSchema, type Output, type Part, type Tables, union } from './parts.ts';
 import { label, name } from './words.ts';
 

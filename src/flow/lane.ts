@@ -127,7 +127,7 @@ export class Lane {
   offer(slot: Slot): void {
     this.#unfinished += 1;
     if (slot.message.replay) {
-      this.#context.task.remember(slot.message);
+      this.#context.task.readBack(slot.message);
       this.#finish(slot, 'done');
     } else this.#preparer.offer(slot);
   }

@@ -171,7 +171,7 @@ function kindsOf(row: OneRow, names: ReadonlyMap<number, string> | undefined): [
   const kinds = new Map<string, number[]>();
   if (names === undefined) return [];
   for (const cell of row.all) {
-    const kind = /^([a-z]+(?:Pairs)?): /i.exec(names.get(row.bucket(cell)) ?? '')?.[1];
+    const kind = /^([a-z]+(?:Pairs|Form)?): /i.exec(names.get(row.bucket(cell)) ?? '')?.[1];
     if (kind === undefined) continue;
     const list = kinds.get(kind);
     if (list) list.push(cell);

@@ -77,7 +77,7 @@ export interface Task {
   /** Adds one row, and remembers the event where its features do. After a failure (DECODE_* or MODEL_INPUT) the arena is as it was before. */
   fill(event: Event, arena: RowArena): void;
   /** Remembers the events of a message that was handled before; what cannot be used is passed over. Never throws. */
-  remember(message: Message): void;
+  readBack(message: Message): void;
   describe(event: Event): ReturnType<Featurizer['describe']>;
   /** A model that has learned nothing. */
   newModel(engine: Engine): Model;
@@ -259,7 +259,7 @@ class BoundTask implements Task {
     }
   }
 
-  remember(message: Message): void {
+  readBack(message: Message): void {
     if (this.memory === null) return;
     try {
       const events = this.#decoder.decode(message);

@@ -104,7 +104,7 @@ describe.skipIf(missing)('reading back', () => {
     const task = openWindows();
     return consume(source(topic, 1_000), (delivery) => {
       const { message } = delivery;
-      if (isReplay(message)) task.remember(message);
+      if (isReplay(message)) task.readBack(message);
       else
         for (const event of task.decode(message)) {
           const arena = new RowArena(task.shape.dims, task.shape.denseDims);

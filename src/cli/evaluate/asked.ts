@@ -160,10 +160,11 @@ function checkTask(event: TaskSpec['event'], features: object, decision: object)
   ]);
 }
 
-/** A model kind that does not exist is complained about elsewhere. */
-function checkModel(kind: string, options: object): void {
+/** Complains about the options of a task's model in the words of `lint`; a kind that does not exist is complained about elsewhere. */
+export function checkModel(spec: TaskSpec): void {
+  const kind = spec.model?.kind ?? openTask({ ...spec, model: undefined }).model.kind;
   const row = findModelKind(kind);
-  if (row !== null) check(explain(row.options, options));
+  if (row !== null) check(explain(row.options, spec.model?.options ?? {}));
 }
 
 /** The declared fields of readings with `fields.NAME.KEY=VALUE`; NAME `*` is every field of the type that KEY is for. */
@@ -195,7 +196,7 @@ function selfTrainingOf(value: string): SelfTrainingGiven {
   return oneOf('--set selfTraining', value, selfTrainingOption.unwrap().options);
 }
 
-/** `--model`, `--preset` and `--set` on top of a task. */
+/** `--model`, `--preset` and `--set` on top of a task; what is said of its model is not checked yet. */
 export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
   const { model: configured } = spec;
   const model: Record<string, unknown> =
@@ -219,7 +220,6 @@ export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
   }
   checkTask(spec.event, features, decision);
   const changed = { ...spec, decode, features: { options: features }, decision, selfTraining };
-  const kind = given.model ?? configured?.kind ?? openTask({ ...changed, model: undefined }).model.kind;
-  checkModel(kind, model);
+  const kind = given.model ?? configured?.kind;
   return { ...changed, positive: given.positive ?? spec.positive, model: { kind, options: model } };
 }
