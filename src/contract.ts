@@ -607,8 +607,11 @@ export interface FeatureMemory {
    * heard after the start, for rows from `after` (ms) on, oldest first.
    */
   recall(find: (device: string, after: number, limit: number) => readonly JoinedRow[]): void;
-  /** Versioned and checksummed bytes; restoring them gives the same rows. */
-  save(): Uint8Array;
+  /**
+   * Versioned and checksummed bytes; restoring them gives the same rows. It lets others work in between: what they bring
+   * meanwhile is in the bytes or is not, device by device, and comes again harmlessly.
+   */
+  save(): Promise<Uint8Array>;
   /** Replaces what is remembered. Throws SluiceError WINDOWS_STATE, remembering nothing, for bytes of other features or damaged ones. */
   restore(bytes: Uint8Array): void;
 }

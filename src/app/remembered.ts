@@ -51,7 +51,7 @@ export class Remembered {
     const { task, memory, telemetry } = this.#context;
     try {
       await mkdir(path.dirname(this.#file), { recursive: true, mode: 0o700 });
-      await writeWhole(this.#file, memory.save());
+      await writeWhole(this.#file, await memory.save());
     } catch (thrown) {
       telemetry.error(asSluiceError(thrown), { task: task.name });
     }

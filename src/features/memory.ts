@@ -8,6 +8,8 @@
  *   device = u16 length | [stream, name], JSON | f64 time let go of | u32 late in a row and heard | u32 numbers | f64 ...
  */
 import { createHash } from 'node:crypto';
+import { endianness } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FeatureMemory, JoinedRow } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import type { DeviceWindows, Ring } from './windows.ts';
@@ -15,12 +17,13 @@ import type { DeviceWindows, Ring } from './windows.ts';
 const MAGIC = 0x4e574c53; // "SLWN", little-endian
 const FORMAT = 1;
 const DIGEST = 16;
+/** Nobody waits longer than this for a save. */
+const SLICE_MS = 2;
 /** Sources and partitions that are told apart. */
 const MOST_STREAMS = 10_000;
 
 interface Head {
   readonly features: string;
-  readonly devices: number;
   readonly hand: number;
   readonly positions: Readonly<Record<string, number>>;
 }
@@ -90,19 +93,26 @@ export class DeviceMemory implements FeatureMemory {
     return this.#positions.get(`${source}\t${partition}`) ?? -1;
   }
 
-  save(): Uint8Array {
-    const parts: Uint8Array[] = [];
-    for (const ring of this.#windows.rings()) parts.push(ringBytes(ring));
-    const positions = Object.fromEntries(this.#positions);
+  async save(): Promise<Uint8Array> {
     const { hand } = this.#windows;
-    const head: Head = { features: this.#features, devices: parts.length, hand, positions };
+    const head: Head = { features: this.#features, hand, positions: Object.fromEntries(this.#positions) };
     const text = Buffer.from(JSON.stringify(head));
     const start = Buffer.alloc(12);
     start.writeUInt32LE(MAGIC, 0);
     start.writeUInt32LE(FORMAT, 4);
     start.writeUInt32LE(text.length, 8);
-    const whole = Buffer.concat([start, text, ...parts]);
-    return Buffer.concat([whole, digest(whole)]);
+    const parts: Uint8Array[] = [start, text];
+    const hash = createHash('sha256').update(start).update(text);
+    let began = performance.now();
+    for (const ring of this.#windows.rings()) {
+      const part = ringBytes(ring);
+      parts.push(part);
+      hash.update(part);
+      if (performance.now() - began < SLICE_MS) continue;
+      await nextTurn();
+      began = performance.now();
+    }
+    return Buffer.concat([...parts, hash.digest().subarray(0, DIGEST)]);
   }
 
   restore(bytes: Uint8Array): void {
@@ -112,7 +122,7 @@ export class DeviceMemory implements FeatureMemory {
     const { head, at } = openHead(whole, this.#features);
     const reader = new Reader(whole.subarray(at, whole.length - DIGEST));
     try {
-      for (let i = 0; i < head.devices; i += 1) this.#windows.addRing(reader.ring());
+      while (!reader.ended) this.#windows.addRing(reader.ring());
     } catch (error) {
       this.#windows.forget();
       throw error;
@@ -149,15 +159,18 @@ function openHead(whole: Buffer, features: string): { readonly head: Head; reado
   return { head, at };
 }
 
+/** Numbers as the file has them, or as the machine does; in place. One by one they would hold up the gateway each minute. */
+const littleEndian = (bytes: Buffer): Buffer => (endianness() === 'BE' ? bytes.swap64() : bytes);
+
 function ringBytes({ stream, device, gone, lates, heard, numbers }: Ring): Buffer {
   const name = Buffer.from(JSON.stringify([stream, device]));
-  const out = Buffer.alloc(2 + name.length + 16 + numbers.length * 8);
+  const out = Buffer.allocUnsafe(2 + name.length + 16 + numbers.length * 8);
   let at = out.writeUInt16LE(name.length, 0);
   at += name.copy(out, at);
   at = out.writeDoubleLE(gone, at);
   at = out.writeUInt32LE(lates * 2 + Number(heard), at);
   at = out.writeUInt32LE(numbers.length, at);
-  for (const number of numbers) at = out.writeDoubleLE(number, at);
+  littleEndian(Buffer.from(numbers.buffer, numbers.byteOffset, numbers.byteLength)).copy(out, at);
   return out;
 }
 
@@ -179,13 +192,17 @@ class Reader {
     this.#bytes = bytes;
   }
 
+  get ended(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
   ring(): Ring {
     const [stream, device] = namesIn(this.#take(this.#take(2).readUInt16LE(0)));
     const gone = this.#take(8).readDoubleLE(0);
     const state = this.#take(4).readUInt32LE(0);
     const bytes = this.#take(8 * this.#take(4).readUInt32LE(0));
     const numbers = new Float64Array(bytes.length / 8);
-    for (let i = 0; i < numbers.length; i += 1) numbers[i] = bytes.readDoubleLE(i * 8);
+    new Uint8Array(numbers.buffer).set(littleEndian(Buffer.from(bytes)));
     return { stream, device, gone, lates: state >>> 1, heard: state % 2 === 1, numbers };
   }
 

@@ -67,7 +67,8 @@ export class DeviceWindows {
   readonly #free: number[] = [];
   // By slot.
   readonly #names: string[] = [];
-  readonly #homes: string[] = [];
+  /** The stream of each; null: the slot is free. */
+  readonly #homes: (string | null)[] = [];
   #lates = new Int32Array(FIRST);
   #heard = new Uint8Array(FIRST);
   /** The newest time that a ring has let go of; -Infinity: none. */
@@ -263,7 +264,7 @@ export class DeviceWindows {
     }
     const slot = this.#hand;
     this.#hand = (slot + 1) % devices;
-    this.#streams.get(this.#homes[slot])?.delete(this.#names[slot]);
+    this.#streams.get(this.#homes[slot] ?? '')?.delete(this.#names[slot]);
     this.#told.evicted += 1;
     return slot;
   }
@@ -294,7 +295,10 @@ export class DeviceWindows {
 
   /** The devices of the stream that is being read. */
   forgetStream(): void {
-    for (const slot of this.#slots.values()) this.#free.push(slot);
+    for (const slot of this.#slots.values()) {
+      this.#free.push(slot);
+      this.#homes[slot] = null;
+    }
     this.#slots.clear();
   }
 
@@ -309,14 +313,14 @@ export class DeviceWindows {
     this.#cold = this.bounds.devices;
   }
 
-  /** Everything remembered, one device after the other. */
+  /** Everything remembered, one device after the other; readings may come in between. */
   *rings(): Generator<Ring> {
-    const free = new Set(this.#free);
     for (let slot = 0; slot < this.#used; slot += 1) {
-      if (free.has(slot)) continue;
+      const stream = this.#homes[slot];
+      if (stream === null) continue;
       const heard = this.#heard[slot] === 1;
       const [device, gone, lates] = [this.#names[slot], this.#gone[slot], this.#lates[slot]];
-      yield { stream: this.#homes[slot], device, gone, lates, heard, numbers: this.#rings.read(slot) };
+      yield { stream, device, gone, lates, heard, numbers: this.#rings.read(slot) };
     }
   }
 

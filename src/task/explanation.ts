@@ -192,8 +192,12 @@ function ofField(
     return column === undefined ? null : rows.dense[column];
   };
   const value = cellOf(field);
+  // The code of a category is no value that anybody would know.
+  const coded = task.shape.rules?.some(
+    ({ column, target }) => target && task.columns[column].field === field,
+  );
   const missing = cellOf(`${field} missing`) === 1 || Number.isNaN(value ?? rows.dense[columns[0]]);
-  return { feature: field, part: 'dense', value: missing ? null : value, missing, logOdds };
+  return { feature: field, part: 'dense', value: missing || coded ? null : value, missing, logOdds };
 }
 
 function ofCell(

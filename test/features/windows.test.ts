@@ -243,7 +243,7 @@ describe('what is remembered', () => {
     );
   });
 
-  test('saved and restored at any point, it gives the same rows, late and repeated readings included', () => {
+  test('saved and restored at any point, it gives the same rows, late and repeated readings included', async () => {
     const events = jumbled(
       ['a', 'b', 'c'].flatMap((device) => walk(50, 3, device)),
       9,
@@ -256,14 +256,14 @@ describe('what is remembered', () => {
       before.memory!.enter('plant', `readings/3/${cut}`);
       before.memory!.applied();
       const after = open({ windows: ALL });
-      after.memory!.restore(before.memory!.save());
+      after.memory!.restore(await before.memory!.save());
       expect(after.memory!.position('plant', 'readings/3')).toBe(cut);
       expect(after.memory!.position('plant', 'readings/4')).toBe(-1);
       expect(rowsOf(after, stream.slice(cut))).toEqual(whole.slice(cut));
     }
   });
 
-  test('keeps the partitions of each source apart, over a restart too', () => {
+  test('keeps the partitions of each source apart, over a restart too', async () => {
     const [a, b] = [walk(20, 1), walk(20, 2)];
     const alone = rowsOf(open({ windows: ALL }), b);
     let featurizer = open({ windows: ALL });
@@ -274,7 +274,7 @@ describe('what is remembered', () => {
       expect(rowOf(featurizer, { ...b[i], id: `b${i}` })).toEqual(alone[i]);
       featurizer.memory!.applied();
       if (i !== 10) continue;
-      const bytes = featurizer.memory!.save();
+      const bytes = await featurizer.memory!.save();
       featurizer = open({ windows: ALL });
       featurizer.memory!.restore(bytes);
       expect([featurizer.memory!.devices, featurizer.memory!.position('in', 't/1')]).toEqual([2, 10]);
@@ -306,7 +306,36 @@ describe('what is remembered', () => {
     expect(gone.memory!.devices).toBe(1);
   });
 
-  test('gives way to the same devices after it was restored', () => {
+  test('can be saved while readings come: of each device what was there, and what comes again does no harm', async () => {
+    const windows = { ...ALL, devices: 2_000, count: 200 };
+    const [before, plain, after] = [open({ windows }), open({ windows }), open({ windows })];
+    const early = Array.from({ length: 60_000 }, (_, i) =>
+      eventOf({ device: `d${i % 600}`, at: 1e12 + i, values: [i, -i] }),
+    );
+    const meanwhile = Array.from({ length: 3_000 }, (_, i) =>
+      eventOf({ device: `d${i % 600}`, at: 2e12 + i, values: [i, -i] }),
+    );
+    for (const event of [...early, ...meanwhile]) rowOf(plain, event);
+    for (const event of early) rowOf(before, event);
+    let saved: Uint8Array | null = null;
+    void before.memory!.save().then((bytes) => {
+      saved = bytes;
+    });
+    let turns = 0;
+    for (let i = 0; i < meanwhile.length || saved === null; i += 1, turns += 1) {
+      if (i < meanwhile.length) rowOf(before, meanwhile[i]);
+      if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(turns).toBeGreaterThanOrEqual(meanwhile.length);
+    after.memory!.restore(saved!);
+    for (const event of meanwhile) rowOf(after, event);
+    const last = Array.from({ length: 600 }, (_, i) =>
+      eventOf({ device: `d${i}`, at: 3e12, values: [i, i] }),
+    );
+    expect(rowsOf(after, last)).toEqual(rowsOf(plain, last));
+  });
+
+  test('gives way to the same devices after it was restored', async () => {
     const windows = { ...ALL, devices: 10 };
     const events = Array.from({ length: 200 }, (_, i) =>
       eventOf({ device: `d${(i * i) % 17}`, at: 1e12 + i, values: [i, i] }),
@@ -315,14 +344,14 @@ describe('what is remembered', () => {
     const before = open({ windows });
     rowsOf(before, events.slice(0, 77));
     const after = open({ windows });
-    after.memory!.restore(before.memory!.save());
+    after.memory!.restore(await before.memory!.save());
     expect(rowsOf(after, events.slice(77))).toEqual(whole.slice(77));
   });
 
-  test('is refused damaged, cut, of other features, and then nothing is remembered', () => {
+  test('is refused damaged, cut, of other features, and then nothing is remembered', async () => {
     const featurizer = open({ windows: ALL });
     rowsOf(featurizer, walk(20));
-    const saved = featurizer.memory!.save();
+    const saved = await featurizer.memory!.save();
     const bad = [
       saved.subarray(0, saved.length - 1),
       saved.subarray(0, 20),
@@ -333,10 +362,10 @@ describe('what is remembered', () => {
         copy[at] ^= 1;
         return copy;
       }),
-      (() => {
+      await (async () => {
         const other = open({ windows: { ...ALL, count: 9 } });
         rowsOf(other, walk(3));
-        return other.memory!.save();
+        return await other.memory!.save();
       })(),
     ];
     for (const bytes of bad) {
@@ -347,7 +376,7 @@ describe('what is remembered', () => {
     }
   });
 
-  test('after a kill, what came behind the saved state is taken from the rows that were kept', () => {
+  test('after a kill, what came behind the saved state is taken from the rows that were kept', async () => {
     const fields = { x: { type: 'number' }, y: { type: 'number' } } as const;
     // What single precision holds exactly is recalled exactly.
     const events = walk(60);
@@ -362,7 +391,7 @@ describe('what is remembered', () => {
     for (const saved of [0, 10, 30]) {
       const before = open({ windows: ALL }, fields);
       rowsOf(before, events.slice(0, saved));
-      const bytes = before.memory!.save();
+      const bytes = await before.memory!.save();
       // Of a device that nothing is known of, more than a ring holds would not be used.
       const kept = saved === 0 ? rows.slice(20) : rows;
       const after = open({ windows: ALL }, fields);
