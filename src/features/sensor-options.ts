@@ -6,6 +6,9 @@ import { z } from 'zod';
 import { byteSize, duration } from '../units.ts';
 import { type HalfLife, WINDOW_STATS } from './window-stats.ts';
 
+/** Readings in a window where nothing is said. */
+export const WINDOW_READINGS = 64;
+
 const statNames = z.enum(WINDOW_STATS);
 
 /** A number of readings, or a time as in `10m`. */
@@ -32,7 +35,7 @@ export const windowOptions = z.strictObject({
     .int()
     .min(2)
     .max(1_000)
-    .default(64)
+    .default(WINDOW_READINGS)
     .describe('readings in a window, at most, before the current one'),
   span: duration
     .default(0)
