@@ -1,10 +1,10 @@
 /**
- * Watches one task of a gateway without being told what for: labels (loss in all and by
- * label, errors, margin), what the model gives where no
- * labels come (confidence, shares of verdicts, estimated accuracy), features (level, spread and missing values of
- * each dense column; number, sum and folded buckets of sparse cells), volume and latency. Promises: numbers only; bounded
- * memory and little time an event; one alarm a cause, told once and taken back; all alarms of a task stay within its
- * share of the budget; time comes with each call; what `save` gives goes on with the same alarms.
+ * Watches one task of a gateway without being told what for: labels (loss in all and by label, errors,
+ * margin), what the model gives where no labels come (confidence, shares of verdicts, estimated accuracy), features
+ * (level, spread and missing values of each dense column; number, sum and folded buckets of sparse cells), volume and
+ * latency. Promises: numbers only; bounded memory and little time an event; one alarm a cause, told once and taken
+ * back; all alarms of a task stay within its share of the budget; time comes with each call; what `save` gives goes on
+ * with the same alarms.
  *
  * Events are gathered into blocks of `blockMs` with at least 20 events, and each stream tests its block values (see
  * monitor/tracker.ts): single events of real streams are far from independent. Expected false alarms of the streams add
@@ -162,7 +162,8 @@ export class TaskMonitor {
   rebase(at: number): void {
     for (const stream of this.#streams) {
       if (!ofModel(stream.kind)) continue;
-      const change = stream.tracker.relearn(stream.kind !== 'verdicts');
+      // Which label a model does better with and which worse is its own affair, where it is better on the whole.
+      const change = stream.tracker.relearn(stream.kind !== 'verdicts', stream.kind !== 'labelLoss');
       if (change) this.#alarms.changed(stream.name, change, at);
     }
     this.#verdicts.relearn();

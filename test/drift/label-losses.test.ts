@@ -7,6 +7,7 @@ import type { Alarm } from '../../src/contract.ts';
 import { LEAST_EVENTS } from '../../src/drift/monitor/blocks.ts';
 import { LabelLosses, labelLossesState } from '../../src/drift/monitor/label-losses.ts';
 import { MOST_LABELS, watchedLabels } from '../../src/drift/monitor/streams.ts';
+import { LEARN_LEVEL } from '../../src/drift/monitor/tracker.ts';
 import { TaskMonitor } from '../../src/drift/monitor.ts';
 import { seededRandom } from '../../src/task/random.ts';
 import { options } from './fleet.ts';
@@ -100,6 +101,33 @@ test('bursts tell nothing of any label: four hours and more of twenty plants', (
 test('more faults, judged as before, are no change of the loss of any label', () => {
   const told = seeds.flatMap((seed) => life({ seed, seconds: 700, more: 2 }).alarms);
   expect(told.filter(({ stream }) => stream.startsWith('logLoss:'))).toEqual([]);
+});
+
+test('another model: worse for one label is no change, and worse than that is one, told as soon', () => {
+  const random = seededRandom(7, 'models');
+  const monitor = new TaskMonitor({ ...options, columns: [] });
+  const told: { readonly stream: string; readonly block: number }[] = [];
+  const pass = (blocks: number, losses: readonly [number, number]) => {
+    told.length = 0;
+    for (let block = 0; block < blocks; block++) {
+      clock += BLOCK_MS;
+      for (let n = 0; n < 80; n++) {
+        const truth = n % 2;
+        const probability = Math.exp(-losses[truth] * 2 * random());
+        const of = { truth, predicted: truth, probability, confidence: probability, device: 'd' };
+        monitor.labelled({ ...of, at: clock });
+      }
+      for (const { stream, state } of monitor.close(clock, 'm').alarms)
+        if (state === 'drift') told.push({ stream, block });
+    }
+    return [...told];
+  };
+  let clock = 0;
+  expect(pass(200, [0.1, 1])).toEqual([]);
+  monitor.rebase(clock);
+  expect(pass(LEARN_LEVEL + 20, [0.3, 0.5])).toEqual([]);
+  const [first] = pass(20, [0.5, 0.5]);
+  expect(first.block).toBeLessThan(12);
 });
 
 describe('blocks of a label', () => {
