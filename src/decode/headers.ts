@@ -101,8 +101,7 @@ function lowerName(text: string, at: number, colon: number, budget: { names: num
 }
 
 function stands(name: string, text: string, at: number): boolean {
-  for (let i = 0; i < name.length; i += 1)
-    if (name.charCodeAt(i) !== text.charCodeAt(at + i)) return false;
+  for (let i = 0; i < name.length; i += 1) if (name.charCodeAt(i) !== text.charCodeAt(at + i)) return false;
   return true;
 }
 

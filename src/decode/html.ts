@@ -5,6 +5,7 @@
  * no text. It is no browser: style sheets and scripts are not followed.
  */
 
+import { isClean, isFolded } from './plain.ts';
 import { decodeEntities } from './references.ts';
 import { BLANK, BREAK, Sink } from './sink.ts';
 import { BLACK, colourOf, isUnreadable, styleOf, UNKNOWN, WHITE } from './style.ts';
@@ -96,7 +97,8 @@ class Reader {
   readonly #units: Uint16Array;
   /** After this index stands no `>` any more: what looks like a tag there is text. */
   readonly #lastClose: number;
-  readonly #lastComment: number;
+  /** Where the last comment ends, -1 while nobody has asked. */
+  #lastComment = -1;
   readonly #shown: Sink;
   #buried: Sink | null = null;
   /** Where text goes now: `#shown` or `#buried`. */
@@ -123,7 +125,6 @@ class Reader {
     this.#html = html;
     this.#units = unitsOf(html);
     this.#lastClose = html.lastIndexOf('>');
-    this.#lastComment = html.lastIndexOf('-->') - 2;
     this.#shown = new Sink(html.length, true);
     this.#out = this.#shown;
     this.#flags[0] = 0;
@@ -152,7 +153,7 @@ class Reader {
     const html = this.#html;
     const units = this.#units;
     const next = units[open + 1];
-    if (next === 0x21 /* ! */ && open <= this.#lastComment && html.startsWith('--', open + 2)) {
+    if (next === 0x21 /* ! */ && html.startsWith('--', open + 2) && this.#isClosed(open)) {
       // One that is never closed is taken to end with its tag, as old readers do: nothing readable is lost.
       return html.indexOf('-->', open + 2) + 3;
     }
@@ -172,6 +173,12 @@ class Reader {
     if (!closing) return this.#opened(element, end);
     if (element !== UNNAMED) this.#closed(element);
     return end;
+  }
+
+  /** Whether the comment that begins at `open` ends anywhere. */
+  #isClosed(open: number): boolean {
+    if (this.#lastComment < 0) this.#lastComment = Math.max(0, this.#html.lastIndexOf('-->'));
+    return open + 2 <= this.#lastComment;
   }
 
   #opened(element: Element, end: number): number {
@@ -240,7 +247,7 @@ class Reader {
           .trim();
     const begin = shown.length > MAX_SHOWN ? shown.slice(0, MAX_SHOWN) : shown;
     this.links.push({
-      shown: isClean(begin) ? begin : begin.replace(/\s+/g, ' ').trim(),
+      shown: isFolded(begin) ? begin : begin.replace(/\s+/g, ' ').trim(),
       target: clean.length > MAX_TARGET ? clean.slice(0, MAX_TARGET) : clean,
     });
   }
@@ -338,15 +345,6 @@ class Reader {
       this.#out.sawBlank = false;
     }
   }
-}
-
-/** Whether a text is printable ASCII without blanks and references, as nearly all addresses are: it stands for itself. */
-function isClean(text: string): boolean {
-  for (let i = 0; i < text.length; i += 1) {
-    const unit = text.charCodeAt(i);
-    if (unit <= 0x20 || unit > 0x7e || unit === 0x26) return false;
-  }
-  return true;
 }
 
 const ENDS: ReadonlyMap<string, RegExp> = new Map(

@@ -14,6 +14,9 @@ const KEPT = 1 << 18;
 let spare = new Uint16Array(1 << 14);
 let narrow = Buffer.allocUnsafe(1 << 14);
 
+/** Texts up to this are copied here: a call into native code costs more. */
+const SHORT = 128;
+
 const LESS = 0x3c;
 const AMPERSAND = 0x26;
 
@@ -127,6 +130,10 @@ export class Sink {
   text(from: number, to: number): string {
     const size = to - from;
     if (size <= 0) return '';
+    if (size <= SHORT && this.#wide <= 255) {
+      for (let i = 0; i < size; i += 1) narrow[i] = this.#units[from + i];
+      return narrow.toString('latin1', 0, size);
+    }
     const units = this.#units.subarray(from, to);
     if (this.#wide > 255) return Buffer.from(units.buffer, units.byteOffset, size * 2).toString('utf16le');
     if (size > KEPT) return Buffer.from(units).toString('latin1');

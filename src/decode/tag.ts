@@ -154,7 +154,7 @@ export function readTag(
     while (unit <= 0x20);
     let close = -1;
     if (found.quotes && (unit === 0x22 || unit === 0x27)) {
-      close = html.indexOf(unit === 0x22 ? '"' : "'", at + 1);
+      close = closeOf(html, units, unit, at + 1, lastClose);
       if (close < 0 || close > lastClose) {
         found.quotes = false;
         close = -1;
@@ -169,6 +169,16 @@ export function readTag(
     while (unit > 0x20 && unit !== GREATER) unit = units[++at];
     keep(html, units, name, nameEnd, Math.min(value, at), at, found);
   }
+}
+
+/** Values are searched here so far: a call into native code costs more. */
+const SHORT = 32;
+
+/** Index of the quote that closes a value; -1 or behind `lastClose` where none does. */
+function closeOf(html: string, units: Uint16Array, quote: number, from: number, lastClose: number): number {
+  const near = Math.min(lastClose, from + SHORT);
+  for (let i = from; i < near; i += 1) if (units[i] === quote) return i;
+  return html.indexOf(quote === 0x22 ? '"' : "'", near);
 }
 
 /** Keeps the attribute whose name and value stand there, if it is one that counts. */
