@@ -43,6 +43,8 @@ const AT = 0x40;
 const PERCENT = 0x25;
 /** The link at hand. One is read at a time. */
 const link = new Units();
+let hasPercent = false;
+let hasQuestion = false;
 
 const CLAIMED = /(?:https?:\/\/|www\.)([^/\s?#]{1,200})/i;
 /** What CLAIMED matches has at least so many letters. */
@@ -85,8 +87,8 @@ export function readLink(shown: string, target: string, take: MarkTaker): void {
     if (to > piece) mark(PATH, piece, to);
     piece = to + 1;
   }
-  if (indexOf(PERCENT, 0, length) < length) mark(ESCAPED);
-  if (indexOf(QUESTION, 0, length) < length) mark(QUERY);
+  if (hasPercent) mark(ESCAPED);
+  if (hasQuestion) mark(QUERY);
   // A plain link shows what it is.
   const isPlain = shown === target && host === from && end === authority && text.startsWith('http');
   if (!isPlain && claimsAnother(shown, text, host, end)) mark(OTHER);
@@ -106,13 +108,17 @@ function load(target: string): string {
   const { units, length } = link;
   let all = 0;
   let capitals = 0;
+  hasPercent = false;
+  hasQuestion = false;
   for (let i = 0; i < length; i += 1) {
     const unit = units[i];
     all |= unit;
+    if (unit >= 0x61 && unit <= 0x7a) continue;
     if (unit >= 0x41 && unit <= 0x5a) {
       units[i] = unit | 0x20;
       capitals += 1;
-    }
+    } else if (unit === PERCENT) hasPercent = true;
+    else if (unit === QUESTION) hasQuestion = true;
   }
   if (all < 0x80) return capitals === 0 ? target : target.toLowerCase();
   const text = target.toLowerCase();

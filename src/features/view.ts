@@ -22,7 +22,9 @@ const TAGGED = /spam/i;
 
 /** The value of a header as features may see it. */
 export function usableValue(name: string, value: string): string {
-  return name === 'subject' && TAGGED.test(value) ? untagged(`subject: ${value}`).slice('subject: '.length) : value;
+  return name === 'subject' && TAGGED.test(value)
+    ? untagged(`subject: ${value}`).slice('subject: '.length)
+    : value;
 }
 
 const LF = 0x0a;
