@@ -6,7 +6,7 @@
 import type { Event, Rows } from '../contract.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import type { RowArena } from '../features/rows.ts';
-import type { Batch, Pool, Stream } from '../task/preparation.ts';
+import { type Batch, type Pool, type Stream, setAside } from '../task/preparation.ts';
 import type { Task } from '../task/task.ts';
 import type { Slot } from './settle.ts';
 
@@ -59,6 +59,7 @@ export class InlinePreparer implements Preparer {
       events = this.#task.decode(slot.message);
       this.#task.memory?.enter(slot.message.source, slot.message.position);
       for (const event of events) this.#task.fill(event, arena);
+      events = events.map((event) => setAside(event, slot.message, this.#task));
     } catch (thrown) {
       arena.truncate(before);
       this.#taker.refuse(slot, asSluiceError(thrown, 'DECODE_UNEXPECTED'));
