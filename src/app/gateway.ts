@@ -166,7 +166,12 @@ export class Gateway {
     await Promise.all(units.map((unit) => step(() => unit.fleet?.feed.stop())));
     await step(() => this.#windows?.publish());
     this.#windows = null;
-    await Promise.all(units.flatMap(({ watch, deciding }) => [watch.save(), deciding?.save()]));
+    const saved = units.flatMap(({ watch, deciding, remembering }) => [
+      watch.save(),
+      deciding?.save(),
+      remembering?.save('all'),
+    ]);
+    await Promise.all(saved);
     this.#units.clear();
     await Promise.all(ports.map((port) => step(() => port.publisher.stop())));
     const boards = this.#ports.boards.map(([, board]) => board.close());
@@ -269,10 +274,17 @@ export class Gateway {
     this.#background.every(this.#config.monitor.window, async () => this.#windows?.publish());
     this.#background.every(1_000, () => replayer.tick());
     this.#background.every(1_000, async () => this.#gauges());
+    this.#background.every(1_000, async () => {
+      for (const { lane, remembering } of this.#units.values()) {
+        lane.tick();
+        await remembering?.save('urgent');
+      }
+    });
     this.#background.every(60_000, async () => {
-      for (const { watch, deciding } of this.#units.values()) {
+      for (const { watch, deciding, remembering } of this.#units.values()) {
         await watch.save();
         await deciding?.save();
+        await remembering?.save('all');
       }
     });
     this.#background.every(10_000, async () => {

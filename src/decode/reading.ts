@@ -45,6 +45,7 @@ const MAX_CATEGORY = 256;
 
 interface Field {
   readonly name: string;
+  readonly unit: string | null;
   readonly path: readonly string[];
   /** The member's name where the pointer is one member of the whole: the fast case. */
   readonly member: string | null;
@@ -64,6 +65,7 @@ export class ReadingShape {
       const path = compilePointer(options.pointer ?? pointerTo(name));
       return {
         name,
+        unit: options.unit ?? null,
         path,
         member: path.length === 1 ? path[0] : null,
         type: options.type,
@@ -75,8 +77,11 @@ export class ReadingShape {
     });
   }
 
-  /** One reading; `place` names it in errors (`#3`, or '' where it is the only one). Throws DECODE_SHAPE, DECODE_TYPE. */
-  read(root: unknown, place: string): ReadingBody {
+  /**
+   * One reading; `place` names it in errors (`#3`, or '' where it is the only one). What it lacks is looked for `around` it;
+   * `row` is its place in columns, -1 where there are none. Throws DECODE_SHAPE, DECODE_TYPE.
+   */
+  read(root: unknown, place: string, around?: unknown, row = -1): ReadingBody {
     if (typeof root !== 'object' || root === null)
       throw new SluiceError('DECODE_SHAPE', `reading${place} is no object`);
     const fields = this.#fields;
@@ -90,6 +95,8 @@ export class ReadingShape {
       let raw: unknown;
       if (member === null || !plain) raw = readPointer(root, field.path);
       else if (Object.hasOwn(root, member)) raw = (root as Record<string, unknown>)[member];
+      if (raw === undefined && around !== undefined) raw = readPointer(around, field.path);
+      if (row >= 0 && Array.isArray(raw)) raw = raw[row];
       if (field.type === 'category') categories[i] = categoryOf(raw, field);
       else values[i] = numberOf(raw, field);
       if (categories[i] !== null || !Number.isNaN(values[i])) found = true;
@@ -98,6 +105,85 @@ export class ReadingShape {
     if (!found) throw nothing(fields[0], readPointer(root, fields[0].path), place);
     return { kind: 'reading', values, categories };
   }
+
+  /** How many places the columns among the fields have, -1 where there are none. Throws DECODE_SHAPE where they differ. */
+  rows(root: unknown): number {
+    let rows = -1;
+    for (const { name, path } of this.#fields) {
+      const raw = readPointer(root, path);
+      if (!Array.isArray(raw)) continue;
+      if (rows >= 0 && raw.length !== rows)
+        throw new SluiceError('DECODE_SHAPE', `the column ${name} is not as long as those before it`);
+      rows = raw.length;
+    }
+    if (rows === 0) throw new SluiceError('DECODE_SHAPE', 'the columns hold no reading');
+    return rows;
+  }
+
+  /**
+   * The fields by the names that formats without a tree know them under: the tokens of the pointer joined by `/`. Several
+   * may have the same name and differ by unit.
+   */
+  names(): ReadonlyMap<string, readonly NamedField[]> {
+    const names = new Map<string, NamedField[]>();
+    for (const [index, { path, unit, type }] of this.#fields.entries()) {
+      const name = path.join('/');
+      names.set(name, [...(names.get(name) ?? []), { index, unit, type }]);
+    }
+    return names;
+  }
+
+  /** A reading of which nothing is known yet. */
+  blank(): GrowingReading {
+    const { length } = this.#fields;
+    return {
+      kind: 'reading',
+      values: new Float64Array(length).fill(Number.NaN),
+      categories: new Array<string | null>(length).fill(null),
+      given: null,
+      found: false,
+    };
+  }
+
+  /** Enters the value of a field, in the form that JSON would give it. */
+  put(reading: GrowingReading, index: number, raw: unknown): void {
+    const field = this.#fields[index];
+    if (field.type === 'category') reading.categories[index] = categoryOf(raw, field);
+    else reading.values[index] = numberOf(raw, field);
+    if (reading.categories[index] !== null || !Number.isNaN(reading.values[index])) reading.found = true;
+    else (reading.given ??= new Map()).set(index, raw);
+  }
+
+  /** The reading as it stands; `place` as in `read`. Throws DECODE_SHAPE, DECODE_TYPE. */
+  finish(reading: GrowingReading, place: string): ReadingBody {
+    const { values, categories, given, found } = reading;
+    for (let i = 0; i < this.#fields.length; i += 1) {
+      const field = this.#fields[i];
+      if (field.required && categories[i] === null && Number.isNaN(values[i]))
+        throw missing(field, given?.get(i), place);
+    }
+    if (!found) {
+      const [index, raw] = given?.entries().next().value ?? [0, undefined];
+      throw nothing(this.#fields[index], raw, place);
+    }
+    return { kind: 'reading', values, categories };
+  }
+}
+
+/** A field as formats without a tree find it. */
+export interface NamedField {
+  readonly index: number;
+  readonly unit: string | null;
+  readonly type: FieldOptions['type'];
+}
+
+/** A reading whose values come one by one. */
+export interface GrowingReading extends ReadingBody {
+  readonly categories: (string | null)[];
+  /** What was given for fields and is not right, for the reason of a refusal. */
+  given: Map<number, unknown> | null;
+  /** Whether any value is right. */
+  found: boolean;
 }
 
 function missing(field: Field, raw: unknown, place: string): SluiceError {

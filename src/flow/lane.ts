@@ -123,10 +123,20 @@ export class Lane {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Brings one message into a batch, in its turn; what cannot be used is buried. Never throws. */
-  offer(slot: Slot): void {
+  /** Brings one message into a batch, in its turn; what cannot be used is buried. `again`: a replayed dead letter. Never throws. */
+  offer(slot: Slot, again = false): void {
     this.#unfinished += 1;
-    this.#preparer.offer(slot);
+    this.#preparer.offer(slot, again);
+  }
+
+  /** Called every second or so. */
+  tick(): void {
+    this.#preparer.tick?.();
+  }
+
+  /** Nothing more is read; `forGood`: what is not settled will not be delivered again either. */
+  end(forGood: boolean): void {
+    this.#preparer.end?.(forGood);
   }
 
   /** Takes one message that must not be decoded and makes it a dead letter. */
@@ -155,6 +165,10 @@ export class Lane {
       mayScore: () => this.#canDispatch(),
       score: (rows, release, owners, events) => this.#takeAll(rows, release, owners, events),
       refuse: (slot, error) => this.#bury(slot, error),
+      setAside: () => this.#less(),
+      takeUp: () => {
+        this.#unfinished += 1;
+      },
       rest: () => {
         if (this.#scoring === 0) this.#dispatch();
         this.#wake();
@@ -383,6 +397,10 @@ export class Lane {
 
   #finish(slot: Slot, outcome: 'done' | 'retry'): void {
     slot.finish(outcome);
+    this.#less();
+  }
+
+  #less(): void {
     this.#unfinished -= 1;
     if (this.#unfinished === 0) for (const wake of this.#idle.splice(0)) wake();
   }

@@ -23,6 +23,10 @@ export interface Taker {
   /** A whole batch of rows that lie elsewhere, until `release` is called; owners[i] brought events[i], of row i. */
   score(rows: Rows, release: () => void, owners: Slot[], events: Event[]): void;
   refuse(slot: Slot, error: SluiceError): void;
+  /** The message waits, unsettled, for another one; the lane counts as dry without it. */
+  setAside(slot: Slot): void;
+  /** It is in hand again: used or refused next. */
+  takeUp(slot: Slot): void;
   /** Nothing more is at hand. */
   rest(): void;
 }
@@ -30,11 +34,16 @@ export interface Taker {
 export interface Preparer {
   /** False: wait until the lane has room again. */
   readonly hasRoom: boolean;
-  offer(slot: Slot): void;
+  /** `again`: a dead letter that is replayed. */
+  offer(slot: Slot, again: boolean): void;
   /** The source has nothing more at hand. */
   flush(): void;
   /** The taker has room. */
   goOn(): void;
+  /** Called every second or so. */
+  tick?(): void;
+  /** Nothing more is read. `forGood`: nothing will be delivered again either. */
+  end?(forGood: boolean): void;
 }
 
 /** Here, where the message is offered. */

@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
-import type { Decoder, Engine, Event, Featurizer, Message, Model, ModelShape } from '../contract.ts';
+import type { Decoder, DecoderMemory, Engine, Event, Featurizer, Message, Model, ModelShape } from '../contract.ts';
 import { decoders } from '../decode/index.ts';
 import { SluiceError } from '../errors.ts';
 import { featurizers } from '../features/index.ts';
@@ -58,6 +58,8 @@ export interface Task {
   readonly fingerprint: string;
   /** Throws SluiceError DECODE_*; whatever else a decoder throws becomes DECODE_UNEXPECTED. */
   decode(message: Message): readonly Event[];
+  /** Only where its decoder needs a memory of what came before; see `Decoder.remember`. */
+  readonly remember?: (saved: Uint8Array | null) => DecoderMemory;
   /** Adds one row. After a failure (DECODE_* or MODEL_INPUT) the arena is as it was before. */
   fill(event: Event, arena: RowArena): void;
   describe(event: Event): ReturnType<Featurizer['describe']>;
@@ -173,6 +175,7 @@ class BoundTask implements Task {
   readonly decision: DecisionOptions | null;
   readonly selfTraining: boolean;
   readonly fingerprint: string;
+  readonly remember?: Task['remember'];
   readonly #decoder: Decoder;
   readonly #featurizer: Featurizer;
   readonly #seed: number;
@@ -197,6 +200,7 @@ class BoundTask implements Task {
     this.decision = decision;
     this.selfTraining = trainsItself(spec.selfTraining ?? 'auto', spec.event, model.kind);
     this.#decoder = decoder;
+    if (decoder.remember) this.remember = (saved) => decoder.remember!(saved);
     this.#featurizer = featurizer;
     this.model = model;
     this.#seed = spec.seed;
