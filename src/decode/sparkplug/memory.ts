@@ -110,7 +110,10 @@ export class SparkplugMemory implements DecoderMemory {
     const order = again ? AGAIN : this.#order(node, payload);
     const { lost, late } = order;
     const requests = lost > 0 ? this.#ask(node, now) : [];
-    if (topic.type === 'DBIRTH') return { ...this.#birth(given), requests, lost, late };
+    if (topic.type === 'DBIRTH') {
+      const born = this.#birth(given);
+      return { ...born, requests: [...requests, ...born.requests], lost, late };
+    }
     if (topic.type === 'DDATA' || topic.type === 'NDATA') return this.#data(given, order, requests);
     if (!order.isLate) this.#deviceDeath(node, topic.device);
     return { ...NOTHING, requests, lost, late };
