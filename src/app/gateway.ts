@@ -273,8 +273,8 @@ export class Gateway {
     );
     this.#background.every(this.#config.monitor.window, async () => this.#windows?.publish());
     this.#background.every(1_000, () => replayer.tick());
-    this.#background.every(1_000, async () => this.#gauges());
     this.#background.every(1_000, async () => {
+      this.#gauges();
       for (const { lane, remembering } of this.#units.values()) {
         lane.tick();
         await remembering?.save('urgent');

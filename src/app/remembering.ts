@@ -1,6 +1,6 @@
 /**
  * What the decoder of a task remembers of its senders, one memory for each source, kept on disk. Promises: what is urgent is
- * saved within seconds, all of it each minute and at a stop; what is damaged is told and begun anew; never in the way of a
+ * saved when it is asked for, all of it each minute and at a stop; what is damaged is told and begun anew; never in the way of a
  * verdict. After a kill the memory is a little old: its senders are then asked again.
  *
  *   <store>/decoder/<task>@<source>.json

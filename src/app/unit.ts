@@ -153,13 +153,16 @@ function parking(
   const labels = { task: task.name };
   const request = (source: string, requests: readonly Outgoing[]): void => {
     const ways = ports.reaching(task.name, source);
-    telemetry.count(ways.length > 0 ? 'requests_sent' : 'requests_unsent', labels, requests.length, { source });
+    telemetry.count(ways.length > 0 ? 'requests_sent' : 'requests_unsent', labels, requests.length, {
+      source,
+    });
     for (const { publisher } of ways)
       publisher.submit(requests).catch((thrown) => telemetry.error(asSluiceError(thrown), labels));
   };
   const limits = parkingLimits(config.maxInFlight, config.maxInFlightBytes);
   const memory = (source: string) => remembering.of(source);
-  return (taker) => new ParkingPreparer({ task, memory, request, limits, clock, telemetry }, taker);
+  const keep = () => remembering.save('urgent');
+  return (taker) => new ParkingPreparer({ task, memory, keep, request, limits, clock, telemetry }, taker);
 }
 
 /** The last few of a batch. */

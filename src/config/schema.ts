@@ -8,7 +8,15 @@ import { z } from 'zod';
 import { byteSize, duration } from '../units.ts';
 import { hub, models } from './fleet.ts';
 import { sinkSchema, sourceSchema, type Tables, union } from './parts.ts';
-import { EVENTS, type EventKind, finishTask, type RawTask, type TaskConfig, taskSchema, unshared } from './tasks.ts';
+import {
+  EVENTS,
+  type EventKind,
+  finishTask,
+  type RawTask,
+  type TaskConfig,
+  taskSchema,
+  unshared,
+} from './tasks.ts';
 import { budget, listen, name } from './words.ts';
 
 /** A section of names; at least one. */

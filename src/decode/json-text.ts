@@ -38,7 +38,10 @@ const SHALLOW_BYTES = 1_024;
 export function checkSize(payload: Uint8Array, maxBytes: number): void {
   if (payload.length === 0) throw new SluiceError('DECODE_EMPTY', 'the payload is empty');
   if (payload.length > maxBytes)
-    throw new SluiceError('DECODE_TOO_LARGE', `a reading of ${payload.length} bytes; the limit is ${maxBytes}`);
+    throw new SluiceError(
+      'DECODE_TOO_LARGE',
+      `a reading of ${payload.length} bytes; the limit is ${maxBytes}`,
+    );
 }
 
 /** `what` names it in reasons. */

@@ -82,10 +82,14 @@ class JsonDecoder implements Decoder {
   #events(message: Message, carried: Carried, before: number, place: string): Event[] {
     const data = carried.bytes === null ? carried.data : dataOf(carried.bytes, this.#options);
     if (this.#readingsPath === undefined && !this.#options.columns && !Array.isArray(data))
-      return [this.#event(message, carried, carried.identity.id, { data, around: undefined, row: -1 }, place)];
+      return [
+        this.#event(message, carried, carried.identity.id, { data, around: undefined, row: -1 }, place),
+      ];
     const items = this.#items(data, before);
     if (items.length === 1) return [this.#event(message, carried, carried.identity.id, items[0], place)];
-    return items.map((item, i) => this.#event(message, carried, `${carried.identity.id}#${i}`, item, ` #${i}`));
+    return items.map((item, i) =>
+      this.#event(message, carried, `${carried.identity.id}#${i}`, item, ` #${i}`),
+    );
   }
 
   #event(message: Message, { identity, time }: Carried, id: string, item: Item, place: string): Event {

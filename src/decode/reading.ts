@@ -151,7 +151,10 @@ export class ReadingShape {
     if (field.type === 'category') reading.categories[index] = categoryOf(raw, field);
     else reading.values[index] = numberOf(raw, field);
     if (reading.categories[index] !== null || !Number.isNaN(reading.values[index])) reading.found = true;
-    else (reading.given ??= new Map()).set(index, raw);
+    else {
+      reading.given ??= new Map();
+      reading.given.set(index, raw);
+    }
   }
 
   /** The reading as it stands; `place` as in `read`. Throws DECODE_SHAPE, DECODE_TYPE. */

@@ -71,7 +71,8 @@ class SenmlDecoder implements Decoder {
     const carried = this.#carried(message);
     if (carried.length === 1) return this.#events(message, carried[0], 0);
     const events: Event[] = [];
-    for (const one of carried) for (const event of this.#events(message, one, events.length)) events.push(event);
+    for (const one of carried)
+      for (const event of this.#events(message, one, events.length)) events.push(event);
     return events;
   }
 

@@ -17,7 +17,7 @@ import { deviceOf, deviceOptions, type Identity, identify } from './identity.ts'
 import { fieldsOptions, type GrowingReading, ReadingShape } from './reading.ts';
 import { SparkplugMemory, type Value } from './sparkplug/memory.ts';
 import { keyOf } from './sparkplug/nodes.ts';
-import { isDateTime, type Payload, valueOf } from './sparkplug/payload.ts';
+import { isDateTime, metricValue, type Payload } from './sparkplug/payload.ts';
 import type { Topic } from './sparkplug/topic.ts';
 
 export const sparkplugOptions = z.strictObject({
@@ -36,11 +36,7 @@ export const sparkplugOptions = z.strictObject({
       'after a gap in `seq`: `wait` for the rebirth, since a birth may be what was lost, or `trust` the births that are known',
     ),
   maxBytes: byteSize.default(1024 ** 2).describe('largest payload; above it DECODE_TOO_LARGE'),
-  maxMetrics: z
-    .int()
-    .min(1)
-    .default(20_000)
-    .describe('metrics in one message; above it DECODE_TOO_LARGE'),
+  maxMetrics: z.int().min(1).default(20_000).describe('metrics in one message; above it DECODE_TOO_LARGE'),
   maxNodes: z
     .int()
     .min(1)
@@ -80,7 +76,10 @@ class SparkplugDecoder implements Decoder {
     const { events, refusal, waitsFor } = this.#own.take(message, message.at, false);
     if (refusal) throw refusal;
     if (waitsFor !== null)
-      throw new SluiceError('DECODE_UNBORN', `the birth of ${waitsFor} is not known, or may not be the last one`);
+      throw new SluiceError(
+        'DECODE_UNBORN',
+        `the birth of ${waitsFor} is not known, or may not be the last one`,
+      );
     return events;
   }
 
@@ -98,9 +97,7 @@ class SparkplugDecoder implements Decoder {
     const identity = identify(message);
     const { device: options } = this.#options;
     const device =
-      options === undefined
-        ? keyOf(topic.group, topic.node, topic.device)
-        : deviceOf(message, options);
+      options === undefined ? keyOf(topic.group, topic.node, topic.device) : deviceOf(message, options);
     return readings.map(({ at, reading }, i) => {
       const place = readings.length === 1 ? '' : ` #${i}`;
       return {
@@ -133,7 +130,7 @@ class SparkplugDecoder implements Decoder {
         seen.add(field);
         if (at > timed.at) timed.at = at;
       }
-      this.#shape.put(timed.reading, field, jsonOf(valueOf(metric, type), type));
+      this.#shape.put(timed.reading, field, jsonOf(metricValue(metric, type), type));
     }
     return [...past.values(), ...now];
   }
@@ -151,7 +148,7 @@ const LAST_TIME = 8.64e15;
 const MS_FROM = 1e11;
 
 /** A time of before 1973 as text, so that nobody takes its milliseconds for seconds. */
-function jsonOf(value: ReturnType<typeof valueOf>, type: number): ReturnType<typeof valueOf> {
+function jsonOf(value: ReturnType<typeof metricValue>, type: number): ReturnType<typeof metricValue> {
   const isEarly = isDateTime(type) && typeof value === 'number' && value < MS_FROM;
   return isEarly ? new Date(value).toISOString() : value;
 }

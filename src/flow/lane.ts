@@ -13,6 +13,7 @@ import { asSluiceError, type SluiceError } from '../errors.ts';
 import { RowArena, sliceRow } from '../features/rows.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { argmax, type Batch } from './batch.ts';
 import { PublishFilter, type PublishPolicy } from './policy.ts';
 import { InlinePreparer, type Preparer, type Taker } from './preparer.ts';
 import type { Publisher } from './publisher.ts';
@@ -61,17 +62,6 @@ export interface LaneContext {
   ) => Decided;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-}
-
-interface Batch {
-  readonly rows: () => Rows;
-  /** The rows are not read any more. */
-  readonly release: () => void;
-  readonly events: Event[];
-  /** events[i] came with owners[i]. */
-  readonly owners: Slot[];
-  /** Each message once. */
-  readonly slots: Slot[];
 }
 
 interface Output extends LaneOutput {
@@ -404,10 +394,4 @@ export class Lane {
     this.#unfinished -= 1;
     if (this.#unfinished === 0) for (const wake of this.#idle.splice(0)) wake();
   }
-}
-
-function argmax(values: Float32Array, offset: number, count: number): number {
-  let best = 0;
-  for (let c = 1; c < count; c++) if (values[offset + c] > values[offset + best]) best = c;
-  return best;
 }

@@ -5,10 +5,11 @@
  * replayed; a message that was freed follows the one that freed it, in order of arrival. When reading ends, what its
  * transport would not deliver again becomes a dead letter, the rest is left to it.
  *
- * A restart between parking and freeing: the transport delivers the message again, and the memory that was saved, or the
- * sender who is asked again, makes it readable. A memory belongs to one source: numbering and names of two brokers never mix.
+ * A message that taught the memory something that a restart must not lose is settled only when that is on disk; with a
+ * transport that acknowledges in order, neither is what came after it. A restart between parking and freeing: the transport
+ * delivers the message again, and the memory that was saved, or the sender who is asked again, makes it readable. A memory belongs to one source: numbering and names of two brokers never mix.
  */
-import type { Clock, DecoderMemory, Outgoing } from '../contract.ts';
+import type { Clock, Decoded, DecoderMemory, Outgoing } from '../contract.ts';
 import { asSluiceError, SluiceError } from '../errors.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -38,6 +39,8 @@ export interface ParkingContext {
   readonly task: Task;
   /** The memory of the messages of a source. */
   readonly memory: (source: string) => DecoderMemory;
+  /** Resolves when what the memory of a source knows now is on disk, or cannot be brought there. Must not reject. */
+  readonly keep: (source: string) => Promise<void>;
   /** Publishes on the broker of a source. Must not throw. */
   readonly request: (source: string, requests: readonly Outgoing[]) => void;
   readonly limits: ParkingLimits;
@@ -96,27 +99,41 @@ export class ParkingPreparer implements Preparer {
   #take(slot: Slot, again: boolean): string | null {
     const { task, telemetry, clock } = this.#context;
     const { message } = slot;
+    const memory = this.#memory(message.source);
+    let decoded: Decoded;
+    try {
+      decoded = memory.take(message, clock.now(), again);
+    } catch (thrown) {
+      this.#taker.refuse(slot, asSluiceError(thrown, 'DECODE_UNEXPECTED'));
+      return null;
+    }
+    if (decoded.lost > 0) telemetry.count('sequence_lost', { task: task.name }, decoded.lost);
+    if (decoded.late > 0) telemetry.count('sequence_late', { task: task.name }, decoded.late);
+    this.#request(message.source, decoded.requests);
+    if (decoded.waitsFor !== null) this.#park(slot, decoded.waitsFor);
+    else if (memory.urgent) void this.#keep(slot, decoded);
+    else this.#use(slot, decoded);
+    return decoded.frees;
+  }
+
+  /** What the message taught is brought to disk before it can be settled; its lane is not dry until then. */
+  async #keep(slot: Slot, decoded: Decoded): Promise<void> {
+    await this.#context.keep(slot.message.source);
+    this.#use(slot, decoded);
+    this.#taker.rest();
+  }
+
+  #use(slot: Slot, { events, refusal }: Decoded): void {
     const arena = this.#taker.arena();
     const before = arena.count;
-    let frees: string | null = null;
     try {
-      const decoded = this.#memory(message.source).take(message, clock.now(), again);
-      if (decoded.lost > 0) telemetry.count('sequence_lost', { task: task.name }, decoded.lost);
-      if (decoded.late > 0) telemetry.count('sequence_late', { task: task.name }, decoded.late);
-      this.#request(message.source, decoded.requests);
-      if (decoded.waitsFor !== null) {
-        this.#park(slot, decoded.waitsFor);
-        return null;
-      }
-      frees = decoded.frees;
-      if (decoded.refusal) throw decoded.refusal;
-      for (const event of decoded.events) task.fill(event, arena);
-      this.#taker.take(slot, decoded.events);
+      if (refusal) throw refusal;
+      for (const event of events) this.#context.task.fill(event, arena);
+      this.#taker.take(slot, events);
     } catch (thrown) {
       arena.truncate(before);
       this.#taker.refuse(slot, asSluiceError(thrown, 'DECODE_UNEXPECTED'));
     }
-    return frees;
   }
 
   #memory(source: string): DecoderMemory {

@@ -7,7 +7,16 @@
  */
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
-import type { Decoder, DecoderMemory, Engine, Event, Featurizer, Message, Model, ModelShape } from '../contract.ts';
+import type {
+  Decoder,
+  DecoderMemory,
+  Engine,
+  Event,
+  Featurizer,
+  Message,
+  Model,
+  ModelShape,
+} from '../contract.ts';
 import { decoders } from '../decode/index.ts';
 import { SluiceError } from '../errors.ts';
 import { featurizers } from '../features/index.ts';

@@ -20,7 +20,9 @@ function decode(name: DecoderName, message: Message): readonly Event[] | string 
 
 /** Good messages with bytes changed, cut out, repeated; and bytes out of nowhere. */
 function bad(name: DecoderName): fc.Arbitrary<Uint8Array> {
-  const good = fc.constantFrom<string | Uint8Array>(...samples[name].payloads).map((good) => Buffer.from(good));
+  const good = fc
+    .constantFrom<string | Uint8Array>(...samples[name].payloads)
+    .map((good) => Buffer.from(good));
   const place = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
   const piece = fc.oneof(
     fc.uint8Array({ maxLength: 12 }),
@@ -154,7 +156,8 @@ describe.each(remembering)('the memory of the %s decoder', (name) => {
         const second = open(first.save());
         const [a, b] = [take(first, next), take(second, next)];
         // Who was asked when is not saved: asking once more is safe.
-        const told = (result: typeof a) => (typeof result === 'string' ? result : { ...result, requests: [] });
+        const told = (result: typeof a) =>
+          typeof result === 'string' ? result : { ...result, requests: [] };
         expect(told(b)).toEqual(told(a));
       }),
       { seed: 13, numRuns: 300 },

@@ -75,8 +75,11 @@ export const samples: Readonly<Record<DecoderName, Sample>> = {
 };
 
 /** A message as this decoder might get it. */
-export const toDecoder = (name: DecoderName, given: string | Uint8Array, more: Partial<Message> = {}): Message =>
-  messageOf(given, { ...(samples[name].topics && { topic: samples[name].topics[0] }), ...more });
+export const toDecoder = (
+  name: DecoderName,
+  given: string | Uint8Array,
+  more: Partial<Message> = {},
+): Message => messageOf(given, { ...(samples[name].topics && { topic: samples[name].topics[0] }), ...more });
 
 export function openDecoder(name: DecoderName) {
   const { options, open } = decoders[name] as unknown as {

@@ -76,7 +76,10 @@ describe('a batch', () => {
       event('B234-1234-1234', { source: '/mycontext/4', data_base64: 'eyAieHl6IjogMTIzIH0=' }),
       event('C234-1234-1234', { source: '/mycontext/9', data }),
     ]);
-    expect(events.map(({ id }) => id)).toEqual(['/mycontext/4/B234-1234-1234', '/mycontext/9/C234-1234-1234']);
+    expect(events.map(({ id }) => id)).toEqual([
+      '/mycontext/4/B234-1234-1234',
+      '/mycontext/9/C234-1234-1234',
+    ]);
     expect(events.map((each) => bodyOf(each)[1])).toEqual([null, 123]);
   });
 
@@ -113,7 +116,11 @@ describe('misuse', () => {
     ['data_base64 that is a number', { data_base64: 5 }, 'DECODE_SHAPE'],
     ['data_base64 of no JSON', { data_base64: 'AAEC' }, 'DECODE_JSON'],
     ['data_base64 of nothing', { data_base64: '' }, 'DECODE_EMPTY'],
-    ['nesting that hides in base64', { data_base64: Buffer.from('['.repeat(3_000)).toString('base64') }, 'DECODE_DEPTH'],
+    [
+      'nesting that hides in base64',
+      { data_base64: Buffer.from('['.repeat(3_000)).toString('base64') },
+      'DECODE_DEPTH',
+    ],
     ['no data', {}, 'DECODE_SHAPE'],
   ])('%s is refused', (_, more, code) => {
     expect(codeOf(() => decode({ ...attributes, ...more }))).toBe(code);

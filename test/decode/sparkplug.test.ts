@@ -21,12 +21,21 @@ class Plant {
   memory;
 
   constructor(options: Record<string, unknown> = {}) {
-    const fields = { temperature: { pointer: '/Inputs/Temperature', range: [-50, 150] }, mode: { type: 'category' } };
+    const fields = {
+      temperature: { pointer: '/Inputs/Temperature', range: [-50, 150] },
+      mode: { type: 'category' },
+    };
     this.decoder = openSparkplug(sparkplugOptions.parse({ fields, ...options }));
     this.memory = this.decoder.remember!(null);
   }
 
-  send(type: string, at: number, seq: number | undefined, metrics: readonly TestMetric[], node = 'north'): Sent {
+  send(
+    type: string,
+    at: number,
+    seq: number | undefined,
+    metrics: readonly TestMetric[],
+    node = 'north',
+  ): Sent {
     const levels = type.startsWith('D') ? [node, 'press'] : [node];
     const topic = ['spBv1.0', 'plant', type, ...levels].join('/');
     const message = messageOf(payload({ at: AT + at, seq, metrics }), { topic, at: AT + at });
@@ -43,7 +52,10 @@ class Plant {
 
   /** NBIRTH and DBIRTH; the device's aliases begin at `first`. */
   birth(at: number, first = 1, seq = 0, session = 0): { node: Sent; device: Sent } {
-    const node = this.send('NBIRTH', at, seq, [bdSeq(session), { name: REBIRTH, type: T.boolean, boolean: false }]);
+    const node = this.send('NBIRTH', at, seq, [
+      bdSeq(session),
+      { name: REBIRTH, type: T.boolean, boolean: false },
+    ]);
     const device = this.send('DBIRTH', at, seq + 1, [
       { name: 'Inputs/Temperature', alias: first, type: T.double, double: 20 },
       { name: 'mode', alias: first + 1, type: T.string, string: 'auto' },
@@ -64,7 +76,10 @@ interface Sent extends Decoded {
 const isRebirth = (at: number, node = 'north') => [
   {
     ...{ topic: `spBv1.0/plant/NCMD/${node}`, key: null, qos: 0 },
-    payload: payload({ at: AT + at, metrics: [{ name: REBIRTH, at: AT + at, type: T.boolean, boolean: true }] }),
+    payload: payload({
+      at: AT + at,
+      metrics: [{ name: REBIRTH, at: AT + at, type: T.boolean, boolean: true }],
+    }),
   },
 ];
 const codeOf = (run: () => unknown): string => {
@@ -79,7 +94,10 @@ const codeOf = (run: () => unknown): string => {
 describe('a value by its type', () => {
   const read = (metric: TestMetric, type: string) => {
     const fields = { m: type === 'number' ? {} : { type }, other: {} };
-    const metrics = [{ name: 'm', ...metric }, { name: 'other', type: T.double, double: 1 }];
+    const metrics = [
+      { name: 'm', ...metric },
+      { name: 'other', type: T.double, double: 1 },
+    ];
     const message = messageOf(payload({ at: AT, seq: 0, metrics }), { topic: 'spBv1.0/g/NBIRTH/n' });
     const [event] = openSparkplug(sparkplugOptions.parse({ fields })).decode(message);
     const { values, categories } = event.body as ReadingBody;
@@ -161,8 +179,15 @@ describe('births and data', () => {
     plant.birth(0);
     const history = [1, 2, 1].map((at, i) => ({ alias: i === 2 ? 2 : 1, at: AT + at, historical: true }));
     const values = [{ double: 1 }, { double: 2 }, { string: 'hand' }];
-    const now = [{ alias: 1, double: 3 }, { alias: 1, double: 4 }, { alias: 2, string: 'auto' }];
-    const { events } = plant.send('DDATA', 9, 2, [...history.map((one, i) => ({ ...one, ...values[i] })), ...now]);
+    const now = [
+      { alias: 1, double: 3 },
+      { alias: 1, double: 4 },
+      { alias: 2, string: 'auto' },
+    ];
+    const { events } = plant.send('DDATA', 9, 2, [
+      ...history.map((one, i) => ({ ...one, ...values[i] })),
+      ...now,
+    ]);
     expect(told(events)).toEqual([
       ['plant/north/press', 1, 1, 'hand'],
       ['plant/north/press', 2, 2, null],
@@ -175,7 +200,10 @@ describe('births and data', () => {
   test('null is no reading; what is out of range is refused', () => {
     const plant = new Plant();
     plant.birth(0);
-    expect(plant.send('DDATA', 1, 2, [{ alias: 1, isNull: true }])).toMatchObject({ events: [], refusal: null });
+    expect(plant.send('DDATA', 1, 2, [{ alias: 1, isNull: true }])).toMatchObject({
+      events: [],
+      refusal: null,
+    });
     expect(plant.data(2, 3, 500).refusal?.code).toBe('DECODE_SHAPE');
     expect(told(plant.data(3, 4, 22).events)).toEqual([['plant/north/press', 3, 22, null]]);
   });
@@ -190,7 +218,12 @@ describe('births and data', () => {
     const plant = new Plant();
     for (const topic of ['spBv1.0/plant/NCMD/north', 'spBv1.0/plant/DCMD/north/press', 'spBv1.0/STATE/scada'])
       expect(plant.take(messageOf('x', { topic }), 0).events).toEqual([]);
-    for (const topic of ['plant/north', 'spBv1.0/plant/DDATA/north', 'spBv1.0/plant/XDATA/north', 'spBv1.0//NDATA/n'])
+    for (const topic of [
+      'plant/north',
+      'spBv1.0/plant/DDATA/north',
+      'spBv1.0/plant/XDATA/north',
+      'spBv1.0//NDATA/n',
+    ])
       expect(codeOf(() => plant.take(messageOf('x', { topic }), 0))).toBe('DECODE_SHAPE');
   });
 });
@@ -368,7 +401,11 @@ describe('a restart', () => {
     plant.restart();
     expect(plant.data(2, 3, 21)).toMatchObject({ lost: 0, waitsFor: null });
     plant.restart();
-    expect(plant.data(9, 7, 22)).toMatchObject({ lost: 3, waitsFor: 'plant/north/press', requests: isRebirth(9) });
+    expect(plant.data(9, 7, 22)).toMatchObject({
+      lost: 3,
+      waitsFor: 'plant/north/press',
+      requests: isRebirth(9),
+    });
   });
 
   test('between waiting and the birth: the message comes again, waits again, and is read', () => {
@@ -383,7 +420,9 @@ describe('a restart', () => {
   test('with other declared fields asks for all births again', () => {
     const plant = new Plant();
     plant.birth(0);
-    const other = openSparkplug(sparkplugOptions.parse({ fields: { valve: { pointer: '/Outputs/Valve', type: 'boolean' } } }));
+    const other = openSparkplug(
+      sparkplugOptions.parse({ fields: { valve: { pointer: '/Outputs/Valve', type: 'boolean' } } }),
+    );
     const memory = other.remember!(plant.memory.save());
     const sent = plant.send('DDATA', 1, 2, [{ alias: 3, boolean: true }]);
     expect(memory.take(sent.message, AT, false).waitsFor).toBe('plant/north/press');
@@ -394,7 +433,13 @@ describe('bounds', () => {
   test('the node least recently heard gives way, and is asked again', () => {
     const plant = new Plant({ maxNodes: 3 });
     const born = (node: string, at: number) =>
-      plant.send('NBIRTH', at, 0, [{ name: 'Inputs/Temperature', alias: 1, type: T.double, double: 1 }], node);
+      plant.send(
+        'NBIRTH',
+        at,
+        0,
+        [{ name: 'Inputs/Temperature', alias: 1, type: T.double, double: 1 }],
+        node,
+      );
     const data = (node: string, at: number, seq: number) =>
       plant.send('NDATA', at, seq, [{ alias: 1, double: 2 }], node);
     for (const node of ['a', 'b', 'c']) born(node, 0);
@@ -405,7 +450,8 @@ describe('bounds', () => {
   });
 
   test('aliases are bounded over all nodes, a birth of too many is refused', () => {
-    const many = (n: number) => Array.from({ length: n }, (_, i) => ({ name: `m${i}`, alias: i, type: T.double, double: 1 }));
+    const many = (n: number) =>
+      Array.from({ length: n }, (_, i) => ({ name: `m${i}`, alias: i, type: T.double, double: 1 }));
     const plant = new Plant({ maxAliases: 100 });
     plant.send('NBIRTH', 0, 0, many(60), 'a');
     plant.send('NBIRTH', 0, 0, many(60), 'b');
@@ -420,7 +466,9 @@ describe('bounds', () => {
     const plant = new Plant({ maxNodes: 100 });
     for (let i = 0; i < 100_000; i += 1) {
       const metrics = [{ alias: 1, double: 1 }];
-      const message = messageOf(payload({ at: AT, seq: 0, metrics }), { topic: `spBv1.0/g/DDATA/n${i % 3}/d${i}` });
+      const message = messageOf(payload({ at: AT, seq: 0, metrics }), {
+        topic: `spBv1.0/g/DDATA/n${i % 3}/d${i}`,
+      });
       plant.take(message, 0);
     }
     expect(plant.memory.save().length).toBeLessThan(100_000);
@@ -448,7 +496,9 @@ describe('misuse', () => {
 
   test('what its decoder may not let wait is refused', () => {
     const { decoder } = new Plant();
-    const message = messageOf(payload({ seq: 0, metrics: [{ alias: 1, double: 1 }] }), { topic: 'spBv1.0/g/NDATA/n' });
+    const message = messageOf(payload({ seq: 0, metrics: [{ alias: 1, double: 1 }] }), {
+      topic: 'spBv1.0/g/NDATA/n',
+    });
     expect(codeOf(() => decoder.decode(message))).toBe('DECODE_UNBORN');
   });
 });

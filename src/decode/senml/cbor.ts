@@ -208,5 +208,8 @@ function malformed(why: string): SluiceError {
 
 /** RFC 8428 section 4.4. */
 export function mustUnderstand(): SluiceError {
-  return new SluiceError('DECODE_VERSION', 'a record has a field ending in "_", which must be understood and is not');
+  return new SluiceError(
+    'DECODE_VERSION',
+    'a record has a field ending in "_", which must be understood and is not',
+  );
 }

@@ -107,7 +107,8 @@ class Resolver {
     // To the microsecond: what a double holds of today's times, and no more.
     const ms = Math.round(seconds * 1e6) / 1e3;
     const at = seconds >= ABSOLUTE_FROM ? ms : this.#now + ms;
-    if (!(Math.abs(at) <= LAST_TIME)) throw new SluiceError('DECODE_TYPE', `the time of record #${i} is none`);
+    if (!(Math.abs(at) <= LAST_TIME))
+      throw new SluiceError('DECODE_TYPE', `the time of record #${i} is none`);
     return at;
   }
 }

@@ -18,7 +18,14 @@ import { asSluiceError, SluiceError } from '../../errors.ts';
 import { asBuffer } from '../charset.ts';
 import type { NamedField } from '../reading.ts';
 import { keyOf, type Meaning, type Node, type NodeLimits, Nodes, OTHER, type Owner } from './nodes.ts';
-import { type Alias, type Metric, type Payload, readPayload, speaksForItself, valueOf } from './payload.ts';
+import {
+  type Alias,
+  type Metric,
+  metricValue,
+  type Payload,
+  readPayload,
+  speaksForItself,
+} from './payload.ts';
 import { readTopic, type Topic } from './topic.ts';
 
 /** A metric of a declared field. */
@@ -55,7 +62,15 @@ const BD_SEQ = 'bdSeq';
 /** A step of so many in a ring of 256 is backwards, where the time does not tell. */
 const HALF = 128;
 
-const NOTHING: Decoded = { events: [], refusal: null, waitsFor: null, frees: null, requests: [], lost: 0, late: 0 };
+const NOTHING: Decoded = {
+  events: [],
+  refusal: null,
+  waitsFor: null,
+  frees: null,
+  requests: [],
+  lost: 0,
+  late: 0,
+};
 
 export class SparkplugMemory implements DecoderMemory {
   readonly #options: MemoryOptions;
@@ -98,7 +113,10 @@ export class SparkplugMemory implements DecoderMemory {
     const topic = readTopic(name);
     if (bytes.length === 0) throw new SluiceError('DECODE_EMPTY', 'the payload is empty');
     if (bytes.length > maxBytes)
-      throw new SluiceError('DECODE_TOO_LARGE', `a payload of ${bytes.length} bytes; the limit is ${maxBytes}`);
+      throw new SluiceError(
+        'DECODE_TOO_LARGE',
+        `a payload of ${bytes.length} bytes; the limit is ${maxBytes}`,
+      );
     if (topic === null) throw new SluiceError('DECODE_SHAPE', 'the topic is none of Sparkplug B');
     if (topic === 'other') return NOTHING;
     const payload = readPayload(asBuffer(bytes), maxMetrics);
@@ -138,7 +156,8 @@ export class SparkplugMemory implements DecoderMemory {
     const { aliases, types, values } = this.#namesOf(payload);
     const owner = this.nodes.owner(node, topic.device);
     // One of the same time is the same again.
-    const counts = payload.at > owner.bornAt || (!again && payload.at < owner.bornAt && payload.at > owner.doubted);
+    const counts =
+      payload.at > owner.bornAt || (!again && payload.at < owner.bornAt && payload.at > owner.doubted);
     let requests: readonly Outgoing[] = [];
     if (payload.at < owner.bornAt && !again && owner.doubted === Number.NEGATIVE_INFINITY) {
       owner.doubted = payload.at;
@@ -155,7 +174,7 @@ export class SparkplugMemory implements DecoderMemory {
 
   #nodeBorn(node: Node, payload: Payload): void {
     for (const owner of node.owners.values()) unborn(owner, node.last, payload.at);
-    node.next = ((payload.seq < 0 ? 0 : payload.seq) + 1) & 255;
+    node.next = (Math.max(0, payload.seq) + 1) & 255;
     node.last = payload.at;
     node.bdSeq = bdSeqOf(payload);
     node.awaited = false;
@@ -223,7 +242,11 @@ export class SparkplugMemory implements DecoderMemory {
 
   // ------------------------------------------------------------ data
 
-  #data({ message, topic, node, payload, now, again }: Given, order: Order, asked: readonly Outgoing[]): Decoded {
+  #data(
+    { message, topic, node, payload, now, again }: Given,
+    order: Order,
+    asked: readonly Outgoing[],
+  ): Decoded {
     const { lost, late, isLate } = order;
     const owner = this.nodes.owner(node, topic.device);
     const values = this.#valuesOf(payload.metrics, owner, stands(owner, payload.at, isLate));
@@ -342,6 +365,6 @@ function same(a: ReadonlyMap<Alias, Meaning>, b: ReadonlyMap<Alias, Meaning>): b
 
 function bdSeqOf({ metrics }: Payload): number {
   const metric = metrics.find(({ name }) => name === BD_SEQ);
-  const value = metric ? valueOf(metric, 0) : null;
+  const value = metric ? metricValue(metric, 0) : null;
   return typeof value === 'number' ? value : -1;
 }

@@ -153,7 +153,10 @@ export class Nodes {
   give(node: Node, owner: Owner, aliases: ReadonlyMap<Alias, Meaning>): void {
     const { maxAliases } = this.#limits;
     if (aliases.size > maxAliases)
-      throw new SluiceError('DECODE_TOO_LARGE', `a birth of ${aliases.size} aliases; the limit is ${maxAliases}`);
+      throw new SluiceError(
+        'DECODE_TOO_LARGE',
+        `a birth of ${aliases.size} aliases; the limit is ${maxAliases}`,
+      );
     this.#aliases += aliases.size - (owner.aliases?.size ?? 0);
     owner.aliases = aliases;
     this.#makeRoom(node);
@@ -193,7 +196,9 @@ export class Nodes {
   save(): Uint8Array {
     const nodes = [...this.#nodes.values()].map(({ group, name, next, last, bdSeq, owners }) => ({
       ...{ group, name, next, last: toJson(last), bdSeq },
-      owners: [...owners].filter(([, { aliases }]) => aliases !== null).map(([device, owner]) => saveOwner(device, owner)),
+      owners: [...owners]
+        .filter(([, { aliases }]) => aliases !== null)
+        .map(([device, owner]) => saveOwner(device, owner)),
     }));
     const file: z.infer<typeof saved> = { version: 1, fields: [...this.#fields], nodes };
     return Buffer.from(JSON.stringify(file));
@@ -205,7 +210,9 @@ export class Nodes {
     try {
       file = saved.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
     } catch (error) {
-      throw new SluiceError('DECODER_STATE', 'what was saved of Sparkplug nodes is damaged', { cause: error });
+      throw new SluiceError('DECODER_STATE', 'what was saved of Sparkplug nodes is damaged', {
+        cause: error,
+      });
     }
     if (JSON.stringify(file.fields) !== JSON.stringify(this.#fields)) return;
     for (const one of file.nodes) {

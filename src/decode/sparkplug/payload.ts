@@ -136,7 +136,7 @@ export function speaksForItself({ kind, isNull }: Metric): boolean {
  * The value as JSON would give it: a number, text, a boolean; null where the sender says so; undefined where there is none
  * that the type can have. Times are numbers, ms since the epoch.
  */
-export function valueOf(metric: Metric, type: number): number | string | boolean | null | undefined {
+export function metricValue(metric: Metric, type: number): number | string | boolean | null | undefined {
   if (metric.isNull) return null;
   switch (metric.kind) {
     case INT:
