@@ -145,16 +145,19 @@ export class ReadingShape {
     };
   }
 
-  /** Enters the value of a field, in the form that JSON would give it. */
+  /** Enters the value of a field, in the form that JSON would give it. One that is not right leaves an earlier one standing. */
   put(reading: GrowingReading, index: number, raw: unknown): void {
     const field = this.#fields[index];
-    if (field.type === 'category') reading.categories[index] = categoryOf(raw, field);
-    else reading.values[index] = numberOf(raw, field);
-    if (reading.categories[index] !== null || !Number.isNaN(reading.values[index])) reading.found = true;
-    else {
+    const category = field.type === 'category' ? categoryOf(raw, field) : null;
+    const value = field.type === 'category' ? Number.NaN : numberOf(raw, field);
+    if (category === null && Number.isNaN(value)) {
       reading.given ??= new Map();
       reading.given.set(index, raw);
+      return;
     }
+    if (category === null) reading.values[index] = value;
+    else reading.categories[index] = category;
+    reading.found = true;
   }
 
   /** The reading as it stands; `place` as in `read`. Throws DECODE_SHAPE, DECODE_TYPE. */

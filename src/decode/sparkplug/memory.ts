@@ -127,7 +127,7 @@ export class SparkplugMemory implements DecoderMemory {
     if (topic.type === 'NBIRTH') return this.#birth(given);
     const order = again ? AGAIN : this.#order(node, payload);
     const { lost, late } = order;
-    const requests = lost > 0 ? this.#ask(node, now) : [];
+    const requests = lost > 0 || order === SET_BACK ? this.#ask(node, now) : [];
     if (topic.type === 'DBIRTH') {
       const born = this.#birth(given);
       return { ...born, requests: [...requests, ...born.requests], lost, late };
@@ -143,7 +143,7 @@ export class SparkplugMemory implements DecoderMemory {
   #order(node: Node, { seq, at }: Payload): Order {
     if (seq < 0) return IN_ORDER;
     const ahead = node.next < 0 ? 0 : (seq - node.next) & 255;
-    if (ahead > 0 && (at < node.last || (at === node.last && ahead >= HALF))) return LATE;
+    if (at < node.last || (at === node.last && ahead >= HALF)) return ahead === 0 ? SET_BACK : LATE;
     if (ahead > 0 && this.#options.gaps === 'wait') doubt(node, at);
     node.next = (seq + 1) & 255;
     node.last = at;
@@ -173,7 +173,10 @@ export class SparkplugMemory implements DecoderMemory {
   }
 
   #nodeBorn(node: Node, payload: Payload): void {
-    for (const owner of node.owners.values()) unborn(owner, node.last, payload.at);
+    for (const owner of node.owners.values()) {
+      if (owner.born) unborn(owner, node.last, payload.at);
+      owner.answering = true;
+    }
     node.next = (Math.max(0, payload.seq) + 1) & 255;
     node.last = payload.at;
     node.bdSeq = bdSeqOf(payload);
@@ -188,7 +191,8 @@ export class SparkplugMemory implements DecoderMemory {
     types: readonly number[],
   ): void {
     if (owner.aliases === null || !same(owner.aliases, aliases)) {
-      owner.since = Math.min(at, owner.waitingFrom);
+      // A birth of a device alone is no answer: what waits may be of aliases that nobody knows.
+      owner.since = owner.answering ? Math.min(at, owner.waitingFrom) : at;
       this.nodes.give(node, owner, aliases);
       this.#urgent = true;
     }
@@ -198,12 +202,17 @@ export class SparkplugMemory implements DecoderMemory {
     owner.bornAt = at;
     owner.doubted = Number.NEGATIVE_INFINITY;
     owner.waitingFrom = Number.POSITIVE_INFINITY;
+    owner.answering = false;
   }
 
-  /** A will that comes after the node is back already is of the session before, by its bdSeq. */
+  /**
+   * A will that comes after the node is back already is of a session before, by its bdSeq; one of a later session is of a
+   * node whose birth was lost.
+   */
   #nodeDeath(node: Node, payload: Payload, again: boolean): Decoded {
     const bdSeq = bdSeqOf(payload);
-    if (again || (bdSeq >= 0 && node.bdSeq >= 0 && bdSeq !== node.bdSeq)) return { ...NOTHING, late: 1 };
+    const isOld = bdSeq >= 0 && node.bdSeq >= 0 && ((bdSeq - node.bdSeq) & 255) >= HALF;
+    if (again || isOld) return { ...NOTHING, late: 1 };
     for (const owner of node.owners.values()) unborn(owner, node.last, Number.POSITIVE_INFINITY);
     node.next = -1;
     node.awaited = false;
@@ -258,7 +267,8 @@ export class SparkplugMemory implements DecoderMemory {
       throw new SluiceError('DECODE_ALIAS', 'its aliases are of a time before the birth that is known');
     if (again && owner.born)
       throw new SluiceError('DECODE_ALIAS', 'it has an alias that the birth after it does not name');
-    owner.waitingFrom = Math.min(owner.waitingFrom, payload.at);
+    // Of a late one nobody knows whether it is of the session that the next birth speaks of.
+    if (!isLate) owner.waitingFrom = Math.min(owner.waitingFrom, payload.at);
     const requests = asked.length > 0 ? asked : this.#ask(node, now);
     return { ...NOTHING, waitsFor: keyOf(topic.group, topic.node, topic.device), requests, lost, late };
   }
@@ -332,6 +342,8 @@ interface Order {
 
 const IN_ORDER: Order = { lost: 0, late: 0, isLate: false };
 const LATE: Order = { lost: 0, late: 1, isLate: true };
+/** The next number with an earlier time: again by chance, or a clock was set back, which a birth would tell. */
+const SET_BACK: Order = { lost: 0, late: 1, isLate: true };
 /** Seen before: counted then. */
 const AGAIN: Order = { lost: 0, late: 0, isLate: true };
 
@@ -347,10 +359,14 @@ function doubt(node: Node, at: number): void {
   for (const owner of node.owners.values()) unborn(owner, node.last, at);
 }
 
-/** `until`: when the aliases still stood; what waits is of the session of the next birth from `from` on. */
+/**
+ * `until`: when the aliases still stood. Of what waits, what came before `from` may be of aliases that were never heard of,
+ * also where it waited already: with every gap another birth may have been lost.
+ */
 function unborn(owner: Owner, until: number, from: number): void {
   if (owner.born) owner.until = until;
-  if (owner.born || from === Number.POSITIVE_INFINITY) owner.waitingFrom = from;
+  owner.waitingFrom = from;
+  owner.answering = false;
   owner.born = false;
 }
 

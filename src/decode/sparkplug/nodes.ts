@@ -29,8 +29,10 @@ export interface Owner {
   since: number;
   /** While not born: the last time at which they surely stood. */
   until: number;
-  /** The oldest of what waits for the next birth and is of the same session; Infinity for none. */
+  /** What waits is of the next birth from this time on, if that answers a question; Infinity: none of it. */
   waitingFrom: number;
+  /** Whether the node was born since: then a birth of this device comes with it. Not saved. */
+  answering: boolean;
 }
 
 export interface Node {
@@ -58,6 +60,7 @@ const newOwner = (fields: number): Owner => ({
   // Of what came before anything was known the next birth is taken to speak: most births are answers.
   ...{ since: Number.NEGATIVE_INFINITY, until: Number.NEGATIVE_INFINITY },
   waitingFrom: Number.NEGATIVE_INFINITY,
+  answering: false,
 });
 
 const time = z.number().nullable();
