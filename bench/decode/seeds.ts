@@ -54,7 +54,7 @@ const senml = [
   cbor('81a321', 'press:', '00', 'temperature', '02f93e00'),
   // All of uncertain length, and a field that nobody knows.
   cbor('9fbf', 'n', 'd:temperature', 'v', '05', 'xxx', '8201a1019fffffff'),
-  cbor('81a400', 'd:mode', '03', 'hand', '0624', 'vd', '43010203'),
+  cbor('81a400', 'd:mode', '03', 'hand', '0624', 'note', '43010203'),
 ];
 
 const AT = 1_767_607_200_000;
