@@ -92,7 +92,8 @@ class SenmlDecoder implements Decoder {
       id: growing.length === 1 ? identity.id : `${identity.id}#${i}`,
       weak: identity.weak,
       device: this.#options.device || device === '' ? deviceOf(message, this.#options.device) : device,
-      ...{ at, aliases: NO_ALIASES },
+      at,
+      aliases: NO_ALIASES,
       body: this.#shape.finish(reading, growing.length === 1 ? '' : ` #${i}`),
     }));
   }

@@ -261,7 +261,8 @@ export class SparkplugMemory implements DecoderMemory {
     const values = this.#valuesOf(payload.metrics, owner, stands(owner, payload.at, isLate));
     if (values !== null) {
       const found = this.#eventsOf(message, topic, payload, values);
-      return { ...NOTHING, ...found, requests: asked, lost, late };
+      const { events, refusal } = found ?? NOTHING;
+      return { events, refusal, waitsFor: null, frees: null, requests: asked, lost, late };
     }
     if (isLate && owner.aliases !== null && payload.at < owner.since)
       throw new SluiceError('DECODE_ALIAS', 'its aliases are of a time before the birth that is known');

@@ -82,9 +82,18 @@ function readMetric(reader: WireReader): Metric {
   const length = reader.length();
   const { end } = reader;
   reader.end = reader.at + length;
+  // Written out: objects made of spread parts are slow ones.
   const metric: Metric = {
-    ...{ name: null, alias: null, at: Number.NaN, type: 0, historical: false, isNull: false },
-    ...{ kind: 0, low: 0, high: 0, text: '' },
+    name: null,
+    alias: null,
+    at: Number.NaN,
+    type: 0,
+    historical: false,
+    isNull: false,
+    kind: 0,
+    low: 0,
+    high: 0,
+    text: '',
   };
   while (reader.at < reader.end) {
     const tag = reader.varint();
