@@ -527,9 +527,10 @@ export interface Decoder {
 export interface DecoderMemory {
   /**
    * Decodes in order of arrival; `now` is the clock's. `again`: the message was taken before, or comes from the dead
-   * letters, and says nothing about order. Throws DECODE_*; what it learned from the message stays.
+   * letters, and says nothing about order. `kept`: its transport keeps messages until they are settled, so that none is
+   * missing after a restart. Throws DECODE_*; what it learned from the message stays.
    */
-  take(message: Message, now: number, again: boolean): Decoded;
+  take(message: Message, now: number, again: boolean, kept?: boolean): Decoded;
   /** What is to be asked for now; called every second or so. */
   asks(now: number): readonly Outgoing[];
   /** Whether something has changed that a restart should not lose; what `save` leaves out after a kill is asked for again. */

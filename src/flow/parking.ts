@@ -102,7 +102,7 @@ export class ParkingPreparer implements Preparer {
     const memory = this.#memory(message.source);
     let decoded: Decoded;
     try {
-      decoded = memory.take(message, clock.now(), again);
+      decoded = memory.take(message, clock.now(), again, slot.delivery.comesAgain !== false);
     } catch (thrown) {
       this.#taker.refuse(slot, asSluiceError(thrown, 'DECODE_UNEXPECTED'));
       return null;

@@ -79,11 +79,12 @@ interface Taken {
   readonly waits: string | null;
   readonly frees: string | null;
   readonly asks: boolean;
+  readonly refused?: true;
 }
 
-function take(memory: DecoderMemory, message: Message, again: boolean): Taken {
+function take(memory: DecoderMemory, message: Message, again: boolean, kept = false): Taken {
   try {
-    const { events, waitsFor, frees, requests } = memory.take(message, message.at, again);
+    const { events, waitsFor, frees, requests } = memory.take(message, message.at, again, kept);
     let [read, misread] = [0, 0];
     for (const { body } of events)
       for (const [k, value] of (body as ReadingBody).values.entries()) {
@@ -94,7 +95,7 @@ function take(memory: DecoderMemory, message: Message, again: boolean): Taken {
     return { read, misread, waits: waitsFor, frees, asks: requests.length > 0 };
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
-    return { read: 0, misread: 0, waits: null, frees: null, asks: false };
+    return { read: 0, misread: 0, waits: null, frees: null, asks: false, refused: true };
   }
 }
 
@@ -163,3 +164,44 @@ test.each([0.002, 0.02, 0.2])(
     expect(read).toBeGreaterThan(loss < 0.1 ? 15_000 : 3_000);
   },
 );
+
+test('where the transport keeps what is not settled, kills cost nothing: all is read, nothing waits, nothing is asked', () => {
+  let [kills, read] = [0, 0];
+  for (let seed = 1; seed <= 20; seed += 1) {
+    const random = mulberry(seed);
+    const sender = new Sender(random);
+    let memory = decoder.remember!(null);
+    let saved = memory.save();
+    // Acknowledged in order, and only when what the message taught is saved.
+    const unsettled: Message[] = [];
+    const arrive = (message: Message): void => {
+      const taken = take(memory, message, false, true);
+      expect([taken.misread, taken.waits, taken.asks, taken.refused]).toEqual([0, null, false, undefined]);
+      if (memory.urgent) saved = memory.save();
+      read += taken.read;
+    };
+    const send = (message: Message): void => {
+      unsettled.push(message);
+      arrive(message);
+      while (unsettled.length > random() * 30) unsettled.shift();
+    };
+    sender.births().forEach(send);
+    for (let i = 0; i < 1_000; i += 1) {
+      const dice = random();
+      if (dice < 0.005) {
+        send(sender.death());
+        sender.deal();
+        sender.births().forEach(send);
+      } else if (dice < 0.01) {
+        sender.deal();
+        send(sender.deviceBirth());
+      } else if (dice < 0.02) {
+        kills += 1;
+        memory = decoder.remember!(saved);
+        for (const message of unsettled) arrive(message);
+      } else send(sender.data());
+    }
+  }
+  expect(kills).toBeGreaterThan(100);
+  expect(read).toBeGreaterThan(15_000);
+});

@@ -408,6 +408,23 @@ describe('a restart', () => {
     });
   });
 
+  test('after a kill the number is an old one: where nothing can be missing, reading goes on', () => {
+    const plant = new Plant();
+    plant.birth(0);
+    const saved = plant.memory.save();
+    for (let i = 2; i < 20; i += 1) plant.data(i, i, 1);
+    const { message } = plant.data(30, 20, 21);
+    const taken = (kept: boolean) => plant.decoder.remember!(saved).take(message, AT, false, kept);
+    expect(taken(true)).toMatchObject({ lost: 0, waitsFor: null });
+    expect(taken(true).events.length).toBe(1);
+    expect(taken(false)).toMatchObject({ lost: 18, waitsFor: 'plant/north/press' });
+    const memory = plant.decoder.remember!(saved);
+    memory.take(message, AT, false, true);
+    const { message: later } = plant.data(40, 25, 21);
+    expect(memory.take(later, AT, false, true)).toMatchObject({ lost: 4, waitsFor: 'plant/north/press' });
+    expect(memory.urgent).toBe(true);
+  });
+
   test('between waiting and the birth: the message comes again, waits again, and is read', () => {
     const plant = new Plant();
     const { message } = plant.data(1, 2, 20);

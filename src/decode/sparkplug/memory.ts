@@ -107,7 +107,7 @@ export class SparkplugMemory implements DecoderMemory {
     return requests;
   }
 
-  take(message: Message, now: number, again: boolean): Decoded {
+  take(message: Message, now: number, again: boolean, kept = false): Decoded {
     const { payload: bytes, topic: name } = message;
     const { maxBytes, maxMetrics } = this.#options;
     const topic = readTopic(name);
@@ -125,7 +125,7 @@ export class SparkplugMemory implements DecoderMemory {
     if (topic.type === 'NDEATH') return this.#nodeDeath(node, payload, again);
     const given: Given = { message, topic, node, payload, now, again };
     if (topic.type === 'NBIRTH') return this.#birth(given);
-    const order = again ? AGAIN : this.#order(node, payload);
+    const order = again ? AGAIN : this.#order(node, payload, kept);
     const { lost, late } = order;
     const requests = lost > 0 || order === SET_BACK ? this.#ask(node, now) : [];
     if (topic.type === 'DBIRTH') {
@@ -139,14 +139,23 @@ export class SparkplugMemory implements DecoderMemory {
 
   // ------------------------------------------------------------ order
 
-  /** Where a message stands among those of its node. After a gap nothing that was born stands. */
-  #order(node: Node, { seq, at }: Payload): Order {
+  /**
+   * Where a message stands among those of its node. After a gap nothing that was born stands. After a restart a transport
+   * that keeps messages begins with the first that was not settled: whatever came before it was taken in, births were saved,
+   * and only the number may be an old one.
+   */
+  #order(node: Node, { seq, at }: Payload, kept: boolean): Order {
     if (seq < 0) return IN_ORDER;
-    const ahead = node.next < 0 ? 0 : (seq - node.next) & 255;
+    let ahead = node.next < 0 ? 0 : (seq - node.next) & 255;
     if (at < node.last || (at === node.last && ahead >= HALF)) return ahead === 0 ? SET_BACK : LATE;
-    if (ahead > 0 && this.#options.gaps === 'wait') doubt(node, at);
+    if (node.restored && kept) ahead = 0;
+    if (ahead > 0 && this.#options.gaps === 'wait') {
+      doubt(node, at);
+      this.#urgent ||= kept;
+    }
     node.next = (seq + 1) & 255;
     node.last = at;
+    node.restored = false;
     return ahead === 0 ? IN_ORDER : { lost: ahead, late: 0, isLate: false };
   }
 
@@ -180,6 +189,7 @@ export class SparkplugMemory implements DecoderMemory {
     node.next = (Math.max(0, payload.seq) + 1) & 255;
     node.last = payload.at;
     node.bdSeq = bdSeqOf(payload);
+    node.restored = false;
     node.awaited = false;
   }
 

@@ -45,6 +45,8 @@ export interface Node {
   /** Of the newest birth, -1 where it has none. */
   bdSeq: number;
   readonly owners: Map<string, Owner>;
+  /** Whether nothing came in order since it was restored: after a kill `next` is of some messages ago. Not saved. */
+  restored: boolean;
   /** When its births were last asked for, how often in vain, and whether the answer is awaited. Not saved. */
   askedAt: number;
   asked: number;
@@ -135,7 +137,7 @@ export class Nodes {
     }
     const node: Node = {
       ...{ group, name, next: -1, last: Number.NEGATIVE_INFINITY, bdSeq: -1 },
-      ...{ owners: new Map(), askedAt: Number.NEGATIVE_INFINITY, asked: 0, awaited: false },
+      ...{ owners: new Map(), askedAt: Number.NEGATIVE_INFINITY, asked: 0, awaited: false, restored: false },
     };
     this.#nodes.set(key, node);
     this.#makeRoom(node);
@@ -221,6 +223,7 @@ export class Nodes {
     for (const one of file.nodes) {
       const node = this.touch(one.group, one.name);
       node.next = one.next;
+      node.restored = true;
       node.last = fromJson(one.last);
       node.bdSeq = one.bdSeq;
       for (const each of one.owners) {
