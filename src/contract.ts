@@ -54,6 +54,8 @@ export type Answer =
 export interface Delivery {
   readonly message: Message;
   settle(outcome: Outcome): void;
+  /** False where the transport cannot deliver it again (MQTT QoS 0). Default true. */
+  readonly comesAgain?: boolean;
   /** Only where the sender waits. Called before `settle`; what it says holds when `done` follows. Must not throw. */
   answer?(answer: Answer): void;
 }
@@ -83,6 +85,8 @@ export interface Outgoing {
   readonly headers?: Readonly<Record<string, string>>;
   /** MQTT retained flag; on Kafka the topic's own policy rules. */
   readonly retain?: boolean;
+  /** MQTT only, where a standard wants less than the sink gives: then nobody confirms it. */
+  readonly qos?: 0;
 }
 
 /** Writes to one place. */
@@ -535,11 +539,49 @@ export interface Store {
 
 // ---------------------------------------------------------------- decoding and features
 
-/** Turns one message into its events. Stateless here; throws SluiceError DECODE_* for what cannot be used. */
+/** Turns one message into its events. Throws SluiceError DECODE_* for what cannot be used. */
 export interface Decoder {
   /** What kind of body its events carry. */
   readonly kind: Event['body']['kind'];
+  /** Where the format needs a memory, one of the decoder's own, and what would have to wait is refused. */
   decode(message: Message): readonly Event[];
+  /**
+   * Only of formats in which messages say something about later ones: a memory for one task of one gateway, as `save`
+   * gave it or new. Throws DECODER_STATE for what `save` did not write.
+   */
+  remember?(saved: Uint8Array | null): DecoderMemory;
+}
+
+/** What a decoder knows of its senders: keyed by sender, bounded, saved. */
+export interface DecoderMemory {
+  /**
+   * Decodes in order of arrival; `now` is the clock's. `again`: the message was taken before, or comes from the dead
+   * letters, and says nothing about order. `kept`: its transport keeps messages until they are settled, so that none is
+   * missing after a restart. Throws DECODE_*; what it learned from the message stays.
+   */
+  take(message: Message, now: number, again: boolean, kept?: boolean): Decoded;
+  /** What is to be asked for now; called every second or so. */
+  asks(now: number): readonly Outgoing[];
+  /** Whether something has changed that a restart should not lose; what `save` leaves out after a kill is asked for again. */
+  readonly urgent: boolean;
+  save(): Uint8Array;
+}
+
+/** What became of a message at a decoder with a memory. */
+export interface Decoded {
+  readonly events: readonly Event[];
+  /** Why there are none although it was understood; what it says about other messages holds all the same. Null otherwise. */
+  readonly refusal: import('./errors.ts').SluiceError | null;
+  /** It cannot be decoded before another message has come that frees this name. It stays unsettled, and there are no events. */
+  readonly waitsFor: string | null;
+  /** What waits for this name can be taken again, in its order. */
+  readonly frees: string | null;
+  /** To be published on the broker that the message came from. */
+  readonly requests: readonly Outgoing[];
+  /** Messages before it that never came, by the sender's own numbering. */
+  readonly lost: number;
+  /** 1 where it came after a later one, or again. */
+  readonly late: number;
 }
 
 /** Where a featurizer writes. One arena serves many batches; nothing is allocated per event once it has grown. */

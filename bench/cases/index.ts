@@ -9,11 +9,13 @@ import { mailQualityCases } from './mail-quality.ts';
 import { mailSpeedCases } from './mail-speed.ts';
 import { mailWorkerCases } from './mail-workers.ts';
 import { microCases } from './micro.ts';
+import { readingCases } from './readings.ts';
 import { swapCases } from './swap.ts';
 import { textCases } from './text.ts';
 
 export const cases: readonly BenchCase[] = [
   ...microCases,
+  ...readingCases,
   ...textCases,
   ...mailCases,
   ...mailAttackCases,

@@ -16,9 +16,9 @@ import { openStore } from '../state.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { Background } from './background.ts';
 import { Desk } from './desk.ts';
+import { tellReadings } from './devices.ts';
 import { Door } from './door.ts';
 import { Ports, REFUSED } from './ports.ts';
-import { tellReadings } from './remembered.ts';
 import { feedbackPlace, openFeedback, openSource } from './transport.ts';
 import { trustedKeys } from './trust.ts';
 import { openUnit, type SeenVerdict, type Unit } from './unit.ts';
@@ -168,13 +168,13 @@ export class Gateway {
     await step(() => this.#windows?.publish());
     this.#windows = null;
     for (const unit of units) tellReadings(unit, telemetry);
-    await Promise.all(
-      units.flatMap(({ watch, deciding, remembered }) => [
-        watch.save(),
-        deciding?.save(),
-        remembered?.save(),
-      ]),
-    );
+    const saved = units.flatMap(({ watch, deciding, devices, senders }) => [
+      watch.save(),
+      deciding?.save(),
+      devices?.save(),
+      senders?.save('all'),
+    ]);
+    await Promise.all(saved);
     this.#units.clear();
     await Promise.all(ports.map((port) => step(() => port.publisher.stop())));
     const boards = this.#ports.boards.map(([, board]) => board.close());
@@ -276,12 +276,19 @@ export class Gateway {
     );
     this.#background.every(this.#config.monitor.window, async () => this.#windows?.publish());
     this.#background.every(1_000, () => replayer.tick());
-    this.#background.every(1_000, async () => this.#gauges());
+    this.#background.every(1_000, async () => {
+      this.#gauges();
+      for (const { lane, senders } of this.#units.values()) {
+        lane.tick();
+        await senders?.save('urgent');
+      }
+    });
     this.#background.every(60_000, async () => {
-      for (const { watch, deciding, remembered } of this.#units.values()) {
+      for (const { watch, deciding, devices, senders } of this.#units.values()) {
         await watch.save();
         await deciding?.save();
-        await remembered?.save();
+        await devices?.save();
+        await senders?.save('all');
       }
     });
     this.#background.every(10_000, async () => {

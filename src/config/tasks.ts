@@ -106,6 +106,16 @@ export function taskSchema(tables: Tables, event: EventKind): z.ZodObject {
   });
 }
 
+/** What stands at the task and its decoder does not take. */
+export function unshared({ decoders }: Tables, task: RawTask): readonly { key: Shared; kind: string }[] {
+  const { kind } = task.decode;
+  const takes = shapeOf(decoders[kind], kind);
+  return SHARED.filter((key) => task[key] !== undefined && !Object.hasOwn(takes, key)).map((key) => ({
+    key,
+    kind,
+  }));
+}
+
 /** A task as the schema gives it, before its parts are put together. */
 export type RawTask = z.output<z.ZodObject<typeof taskCommon>> & {
   readonly event: EventKind;

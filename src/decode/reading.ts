@@ -54,6 +54,7 @@ const MAX_CATEGORY = 256;
 
 interface Field {
   readonly name: string;
+  readonly unit: string | null;
   readonly path: readonly string[];
   /** The member's name where the pointer is one member of the whole: the fast case. */
   readonly member: string | null;
@@ -62,7 +63,6 @@ interface Field {
   readonly high: number;
   readonly required: boolean;
   readonly categories: ReadonlySet<string> | null;
-  readonly unit: string | undefined;
   /** null: readings do not name it. */
   readonly unitPath: readonly string[] | null;
 }
@@ -76,6 +76,7 @@ export class ReadingShape {
       const path = compilePointer(options.pointer ?? pointerTo(name));
       return {
         name,
+        unit: options.unit ?? null,
         path,
         member: path.length === 1 ? path[0] : null,
         type: options.type,
@@ -83,14 +84,16 @@ export class ReadingShape {
         high: options.range?.[1] ?? Number.POSITIVE_INFINITY,
         required: options.required,
         categories: options.categories ? new Set(options.categories) : null,
-        unit: options.unit,
         unitPath: options.unitPointer === undefined ? null : compilePointer(options.unitPointer),
       };
     });
   }
 
-  /** One reading; `place` names it in errors (`#3`, or '' where it is the only one). Throws DECODE_SHAPE, DECODE_TYPE. */
-  read(root: unknown, place: string): ReadingBody {
+  /**
+   * One reading; `place` names it in errors (`#3`, or '' where it is the only one). What it lacks is looked for `around` it;
+   * `row` is its place in columns, -1 where there are none. Throws DECODE_SHAPE, DECODE_TYPE.
+   */
+  read(root: unknown, place: string, around?: unknown, row = -1): ReadingBody {
     if (typeof root !== 'object' || root === null)
       throw new SluiceError('DECODE_SHAPE', `reading${place} is no object`);
     const fields = this.#fields;
@@ -105,6 +108,8 @@ export class ReadingShape {
       let raw: unknown;
       if (member === null || !plain) raw = readPointer(root, field.path);
       else if (Object.hasOwn(root, member)) raw = (root as Record<string, unknown>)[member];
+      if (raw === undefined && around !== undefined) raw = readPointer(around, field.path);
+      if (row >= 0 && Array.isArray(raw)) raw = raw[row];
       if (field.type === 'category') categories[i] = categoryOf(raw, field);
       else values[i] = numberOf(raw, field);
       const other = field.unitPath !== null && namesOtherUnit(field, root);
@@ -121,6 +126,99 @@ export class ReadingShape {
     if (!found) throw nothing(fields[0], readPointer(root, fields[0].path), place);
     return { kind: 'reading', values, categories, flags };
   }
+
+  /** How many places the columns among the fields have, -1 where there are none. Throws DECODE_SHAPE where they differ. */
+  rows(root: unknown): number {
+    let rows = -1;
+    for (const { name, path } of this.#fields) {
+      const raw = readPointer(root, path);
+      if (!Array.isArray(raw)) continue;
+      if (rows >= 0 && raw.length !== rows)
+        throw new SluiceError('DECODE_SHAPE', `the column ${name} is not as long as those before it`);
+      rows = raw.length;
+    }
+    if (rows === 0) throw new SluiceError('DECODE_SHAPE', 'the columns hold no reading');
+    return rows;
+  }
+
+  /**
+   * The fields by the names that formats without a tree know them under: the tokens of the pointer joined by `/`. Several
+   * may have the same name and differ by unit.
+   */
+  names(): ReadonlyMap<string, readonly NamedField[]> {
+    const names = new Map<string, NamedField[]>();
+    for (const [index, { path, unit, type }] of this.#fields.entries()) {
+      const name = path.join('/');
+      names.set(name, [...(names.get(name) ?? []), { index, unit, type }]);
+    }
+    return names;
+  }
+
+  /** A reading of which nothing is known yet. */
+  blank(): GrowingReading {
+    const { length } = this.#fields;
+    return {
+      kind: 'reading',
+      values: new Float64Array(length).fill(Number.NaN),
+      categories: new Array<string | null>(length).fill(null),
+      given: null,
+      found: false,
+    };
+  }
+
+  /** Enters the value of a field, in the form that JSON would give it. One that is not right leaves an earlier one standing. */
+  put(reading: GrowingReading, index: number, raw: unknown): void {
+    const field = this.#fields[index];
+    const category = field.type === 'category' ? categoryOf(raw, field) : null;
+    const value = field.type === 'category' ? Number.NaN : numberOf(raw, field);
+    if (category === null && Number.isNaN(value)) {
+      reading.given ??= new Map();
+      reading.given.set(index, raw);
+      return;
+    }
+    if (category === null) reading.values[index] = value;
+    else reading.categories[index] = category;
+    reading.found = true;
+  }
+
+  /** The reading as it stands; `place` as in `read`. Throws DECODE_SHAPE, DECODE_TYPE. */
+  finish(reading: GrowingReading, place: string): ReadingBody {
+    const { values, categories, given, found } = reading;
+    for (let i = 0; i < this.#fields.length; i += 1) {
+      const field = this.#fields[i];
+      if (field.required && categories[i] === null && Number.isNaN(values[i]))
+        throw missing(field, given?.get(i), place, false);
+    }
+    if (!found) {
+      const [index, raw] = given?.entries().next().value ?? [0, undefined];
+      throw nothing(this.#fields[index], raw, place);
+    }
+    return { kind: 'reading', values, categories, flags: flagsOf(reading) };
+  }
+}
+
+/** A field as formats without a tree find it. */
+export interface NamedField {
+  readonly index: number;
+  readonly unit: string | null;
+  readonly type: FieldOptions['type'];
+}
+
+/** A reading whose values come one by one. */
+export interface GrowingReading extends ReadingBody {
+  readonly categories: (string | null)[];
+  /** What was given for fields and is not right, for the reason of a refusal. */
+  given: Map<number, unknown> | null;
+  /** Whether any value is right. */
+  found: boolean;
+}
+
+/** Fields of which something was given, and nothing that is right. */
+function flagsOf({ values, categories, given }: GrowingReading): FieldFlag[] | undefined {
+  const wrong = [...(given ?? [])].filter(
+    ([i, raw]) => raw !== null && raw !== undefined && categories[i] === null && Number.isNaN(values[i]),
+  );
+  return wrong.length === 0 ? undefined : wrong.map(([field]) => ({ field, what: 'invalid' }));
 }
 
 /** A reading that names no unit is taken at its word. */

@@ -13,6 +13,7 @@ import { asSluiceError, type SluiceError } from '../errors.ts';
 import { RowArena, sliceRow } from '../features/rows.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { argmax, type Batch } from './batch.ts';
 import { PublishFilter, type PublishPolicy } from './policy.ts';
 import { InlinePreparer, type Preparer, type Taker } from './preparer.ts';
 import type { Publisher } from './publisher.ts';
@@ -61,17 +62,6 @@ export interface LaneContext {
   ) => Decided;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-}
-
-interface Batch {
-  readonly rows: () => Rows;
-  /** The rows are not read any more. */
-  readonly release: () => void;
-  readonly events: Event[];
-  /** events[i] came with owners[i]. */
-  readonly owners: Slot[];
-  /** Each message once. */
-  readonly slots: Slot[];
 }
 
 interface Output extends LaneOutput {
@@ -123,13 +113,23 @@ export class Lane {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Brings one message into a batch, in its turn; what cannot be used is buried. Never throws. */
-  offer(slot: Slot): void {
+  /** Brings one message into a batch, in its turn; what cannot be used is buried. `again`: a replayed dead letter. Never throws. */
+  offer(slot: Slot, again = false): void {
     this.#unfinished += 1;
     if (slot.message.replay) {
       this.#context.task.readBack(slot.message);
       this.#finish(slot, 'done');
-    } else this.#preparer.offer(slot);
+    } else this.#preparer.offer(slot, again);
+  }
+
+  /** Called every second or so. */
+  tick(): void {
+    this.#preparer.tick?.();
+  }
+
+  /** Nothing more is read; `forGood`: what is not settled will not be delivered again either. */
+  end(forGood: boolean): void {
+    this.#preparer.end?.(forGood);
   }
 
   /** Takes one message that must not be decoded and makes it a dead letter. */
@@ -158,6 +158,8 @@ export class Lane {
       mayScore: () => this.#canDispatch(),
       score: (rows, release, owners, events) => this.#takeAll(rows, release, owners, events),
       refuse: (slot, error) => this.#bury(slot, error),
+      setAside: () => this.#less(),
+      takeUp: () => void (this.#unfinished += 1),
       rest: () => {
         if (this.#scoring === 0) this.#dispatch();
         this.#wake();
@@ -387,13 +389,11 @@ export class Lane {
 
   #finish(slot: Slot, outcome: 'done' | 'retry'): void {
     slot.finish(outcome);
+    this.#less();
+  }
+
+  #less(): void {
     this.#unfinished -= 1;
     if (this.#unfinished === 0) for (const wake of this.#idle.splice(0)) wake();
   }
-}
-
-function argmax(values: Float32Array, offset: number, count: number): number {
-  let best = 0;
-  for (let c = 1; c < count; c++) if (values[offset + c] > values[offset + best]) best = c;
-  return best;
 }

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import type {
   Decoder,
+  DecoderMemory,
   Engine,
   Event,
   FeatureMemory,
@@ -74,6 +75,8 @@ export interface Task {
   readonly fingerprint: string;
   /** Without the readings that a field wants dropped. Throws SluiceError DECODE_*; whatever else a decoder throws becomes DECODE_UNEXPECTED. */
   decode(message: Message): readonly Event[];
+  /** Only where its decoder needs a memory of what came before; see `Decoder.remember`. */
+  readonly remember?: (saved: Uint8Array | null) => DecoderMemory;
   /** Adds one row, and remembers the event where its features do. After a failure (DECODE_* or MODEL_INPUT) the arena is as it was before. */
   fill(event: Event, arena: RowArena): void;
   /** Remembers the events of a message that was handled before; what cannot be used is passed over. Never throws. */
@@ -207,6 +210,7 @@ class BoundTask implements Task {
   readonly decision: DecisionOptions | null;
   readonly selfTraining: boolean;
   readonly fingerprint: string;
+  readonly remember?: Task['remember'];
   readonly #decoder: Decoder;
   readonly #featurizer: Featurizer;
   readonly #seed: number;
@@ -231,6 +235,7 @@ class BoundTask implements Task {
     this.decision = decision;
     this.selfTraining = trainsItself(spec.selfTraining ?? 'auto', spec.event, model.kind);
     this.#decoder = decoder;
+    if (decoder.remember) this.remember = (saved) => decoder.remember!(saved);
     this.#featurizer = featurizer;
     this.model = model;
     this.#seed = spec.seed;

@@ -15,7 +15,7 @@ import { writeWhole } from '../fleet/registry/files.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
 
-export interface RememberedContext {
+export interface DevicesContext {
   /** With a memory. */
   readonly task: Task;
   readonly memory: FeatureMemory;
@@ -25,12 +25,12 @@ export interface RememberedContext {
   readonly telemetry: Telemetry;
 }
 
-export class Remembered {
-  readonly #context: RememberedContext;
+export class Devices {
+  readonly #context: DevicesContext;
   readonly #file: string;
 
   /** Reads what was saved. */
-  constructor(context: RememberedContext) {
+  constructor(context: DevicesContext) {
     this.#context = context;
     this.#file = path.join(context.folder, 'windows', `${context.task.name}.bin`);
     this.#open();
@@ -80,10 +80,10 @@ export class Remembered {
 
 /** Tells what a task's readings brought since it was last told: wrong values, silent fields, late ones. */
 export function tellReadings(
-  { task, remembered }: { readonly task: Task; readonly remembered: Remembered | null },
+  { task, devices }: { readonly task: Task; readonly devices: Devices | null },
   telemetry: Telemetry,
 ): void {
-  remembered?.tell();
+  devices?.tell();
   const { name } = task;
   for (const { field, counts, silent } of task.fields?.take() ?? []) {
     for (const [what, n] of counts) telemetry.count('field_flags', { task: name, field, what }, n);
