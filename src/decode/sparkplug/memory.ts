@@ -17,7 +17,17 @@ import { rebirthRequest } from '../../envelope/sparkplug.ts';
 import { asSluiceError, SluiceError } from '../../errors.ts';
 import { asBuffer } from '../charset.ts';
 import type { NamedField } from '../reading.ts';
-import { keyOf, type Meaning, type Node, type NodeLimits, Nodes, OTHER, type Owner } from './nodes.ts';
+import {
+  keyOf,
+  type Meaning,
+  type Names,
+  type Node,
+  type NodeLimits,
+  Nodes,
+  namesAt,
+  OTHER,
+  type Owner,
+} from './nodes.ts';
 import {
   type Alias,
   type Metric,
@@ -162,7 +172,7 @@ export class SparkplugMemory implements DecoderMemory {
   // ------------------------------------------------------------ births and deaths
 
   #birth({ message, topic, node, payload, now, again }: Given): Decoded {
-    const { aliases, types, values } = this.#namesOf(payload);
+    const { names, values } = this.#namesOf(payload);
     const owner = this.nodes.owner(node, topic.device);
     // One of the same time is the same again.
     const counts =
@@ -173,7 +183,7 @@ export class SparkplugMemory implements DecoderMemory {
       requests = this.#ask(node, now);
     } else if (counts) {
       if (topic.type === 'NBIRTH') this.#nodeBorn(node, payload);
-      this.#born(node, owner, payload.at, aliases, types);
+      this.#born(node, owner, payload.at, names);
     }
     const { births } = this.#options;
     const frees = owner.born ? keyOf(topic.group, topic.node, topic.device) : null;
@@ -193,21 +203,15 @@ export class SparkplugMemory implements DecoderMemory {
     node.awaited = false;
   }
 
-  #born(
-    node: Node,
-    owner: Owner,
-    at: number,
-    aliases: ReadonlyMap<Alias, Meaning>,
-    types: readonly number[],
-  ): void {
-    if (owner.aliases === null || !same(owner.aliases, aliases)) {
+  #born(node: Node, owner: Owner, at: number, names: Names): void {
+    if (owner.names === null || !same(owner.names, names)) {
+      // Up to a birth in order the names before it stood.
+      this.nodes.give(node, owner, names, owner.born ? at - 1 : owner.until);
       // A birth of a device alone is no answer: what waits may be of aliases that nobody knows.
       owner.since = owner.answering ? Math.min(at, owner.waitingFrom) : at;
-      this.nodes.give(node, owner, aliases);
       this.#urgent = true;
     }
     if (!owner.born) this.#urgent = true;
-    owner.types = types;
     owner.born = true;
     owner.bornAt = at;
     owner.doubted = Number.NEGATIVE_INFINITY;
@@ -238,11 +242,7 @@ export class SparkplugMemory implements DecoderMemory {
   }
 
   /** What a birth says its aliases mean, and the values of declared fields that it brings. */
-  #namesOf({ metrics }: Payload): {
-    aliases: ReadonlyMap<Alias, Meaning>;
-    types: readonly number[];
-    values: readonly Value[];
-  } {
+  #namesOf({ metrics }: Payload): { readonly names: Names; readonly values: readonly Value[] } {
     const aliases = new Map<Alias, Meaning>();
     const types = new Array<number>(this.nodes.fields).fill(0);
     const values: Value[] = [];
@@ -256,7 +256,7 @@ export class SparkplugMemory implements DecoderMemory {
       // Two metrics of one alias: nobody knows which is meant.
       if (alias !== null) aliases.set(alias, field < 0 || aliases.has(alias) ? OTHER : { field, type });
     }
-    return { aliases, types, values };
+    return { names: { aliases, types }, values };
   }
 
   // ------------------------------------------------------------ data
@@ -268,13 +268,13 @@ export class SparkplugMemory implements DecoderMemory {
   ): Decoded {
     const { lost, late, isLate } = order;
     const owner = this.nodes.owner(node, topic.device);
-    const values = this.#valuesOf(payload.metrics, owner, stands(owner, payload.at, isLate));
+    const values = this.#valuesOf(payload.metrics, namesAt(owner, payload.at, isLate));
     if (values !== null) {
       const found = this.#eventsOf(message, topic, payload, values);
       const { events, refusal } = found ?? NOTHING;
       return { events, refusal, waitsFor: null, frees: null, requests: asked, lost, late };
     }
-    if (isLate && owner.aliases !== null && payload.at < owner.since)
+    if (isLate && owner.names !== null && payload.at < owner.since)
       throw new SluiceError('DECODE_ALIAS', 'its aliases are of a time before the birth that is known');
     if (again && owner.born)
       throw new SluiceError('DECODE_ALIAS', 'it has an alias that the birth after it does not name');
@@ -299,18 +299,18 @@ export class SparkplugMemory implements DecoderMemory {
   }
 
   /** The values of declared fields; null where something in the message can only be read by a birth that is not there. */
-  #valuesOf(metrics: readonly Metric[], owner: Owner, aliasesStand: boolean): readonly Value[] | null {
+  #valuesOf(metrics: readonly Metric[], names: Names | null): readonly Value[] | null {
     const values: Value[] = [];
     for (const metric of metrics) {
       const { name, alias } = metric;
       if (name !== null && name !== '') {
         const field = this.#names.get(name)?.[0].index;
         if (field === undefined) continue;
-        const type = metric.type || (aliasesStand ? owner.types[field] : 0);
+        const type = metric.type || (names?.types[field] ?? 0);
         if (type === 0 && !speaksForItself(metric)) return null;
         values.push({ metric, field, type });
       } else if (alias !== null) {
-        const meaning = aliasesStand ? owner.aliases?.get(alias) : undefined;
+        const meaning = names?.aliases.get(alias);
         if (!meaning) return null;
         if (meaning.field < 0) continue;
         // Another type than at the birth: the alias is not what it was.
@@ -358,13 +358,6 @@ const SET_BACK: Order = { lost: 0, late: 1, isLate: true };
 /** Seen before: counted then. */
 const AGAIN: Order = { lost: 0, late: 0, isLate: true };
 
-/** Whether the aliases of the newest birth surely are those of a message of this time. */
-function stands(owner: Owner, at: number, isLate: boolean): boolean {
-  if (owner.aliases === null) return false;
-  if (!isLate) return owner.born;
-  return at >= owner.since && (owner.born || at <= owner.until);
-}
-
 /** Something was lost before a message of this time. */
 function doubt(node: Node, at: number): void {
   for (const owner of node.owners.values()) unborn(owner, node.last, at);
@@ -381,10 +374,10 @@ function unborn(owner: Owner, until: number, from: number): void {
   owner.born = false;
 }
 
-function same(a: ReadonlyMap<Alias, Meaning>, b: ReadonlyMap<Alias, Meaning>): boolean {
-  if (a.size !== b.size) return false;
-  for (const [alias, meaning] of a) {
-    const other = b.get(alias);
+function same(a: Names, b: Names): boolean {
+  if (a.aliases.size !== b.aliases.size || a.types.some((type, i) => type !== b.types[i])) return false;
+  for (const [alias, meaning] of a.aliases) {
+    const other = b.aliases.get(alias);
     if (other?.field !== meaning.field || other.type !== meaning.type) return false;
   }
   return true;

@@ -13,12 +13,24 @@ export interface Meaning {
   readonly type: number;
 }
 
+/** What a birth said: what its aliases mean, and the type of each declared field, 0 where it does not name it. */
+export interface Names {
+  readonly aliases: ReadonlyMap<Alias, Meaning>;
+  readonly types: readonly number[];
+}
+
+/** Names that were given up, and the sender's times for which they surely stood, ms. */
+export interface Former extends Names {
+  readonly since: number;
+  readonly until: number;
+}
+
 /** A node itself (device '') or one of its devices. */
 export interface Owner {
   /** By the newest birth; null before the first. */
-  aliases: ReadonlyMap<Alias, Meaning> | null;
-  /** The type of each declared field by the newest birth, 0 where it does not name it. */
-  types: readonly number[];
+  names: Names | null;
+  /** Those before, for what is delivered again when the newest are known already. */
+  former: Former | null;
   /** Whether the newest birth surely stands: nothing was lost, and nobody died, since. */
   born: boolean;
   /** The sender's time of the newest birth, ms; -Infinity before the first. */
@@ -56,8 +68,8 @@ export interface Node {
 export const keyOf = (group: string, node: string, device = ''): string =>
   device === '' ? `${group}/${node}` : `${group}/${node}/${device}`;
 
-const newOwner = (fields: number): Owner => ({
-  ...{ aliases: null, types: new Array<number>(fields).fill(0), born: false },
+const newOwner = (): Owner => ({
+  ...{ names: null, former: null, born: false },
   ...{ bornAt: Number.NEGATIVE_INFINITY, doubted: Number.NEGATIVE_INFINITY },
   // Of what came before anything was known the next birth is taken to speak: most births are answers.
   ...{ since: Number.NEGATIVE_INFINITY, until: Number.NEGATIVE_INFINITY },
@@ -66,6 +78,13 @@ const newOwner = (fields: number): Owner => ({
 });
 
 const time = z.number().nullable();
+const savedAlias = z.union([z.number(), z.string()]);
+const savedNames = z.strictObject({
+  types: z.array(z.int()),
+  declared: z.array(z.tuple([savedAlias, z.int().min(0), z.int()])),
+  others: z.array(savedAlias),
+  ...{ since: time, until: time },
+});
 const saved = z.strictObject({
   version: z.literal(1),
   fields: z.array(z.string()),
@@ -80,9 +99,9 @@ const saved = z.strictObject({
         z.strictObject({
           device: z.string(),
           born: z.boolean(),
-          ...{ bornAt: time, since: time, until: time, types: z.array(z.int()) },
-          declared: z.array(z.tuple([z.union([z.number(), z.string()]), z.int().min(0), z.int()])),
-          others: z.array(z.union([z.number(), z.string()])),
+          bornAt: time,
+          names: savedNames,
+          former: savedNames.nullable(),
         }),
       ),
     }),
@@ -147,23 +166,27 @@ export class Nodes {
   owner(node: Node, device: string): Owner {
     const known = node.owners.get(device);
     if (known) return known;
-    const owner = newOwner(this.#fields.length);
+    const owner = newOwner();
     node.owners.set(device, owner);
     this.#owners += 1;
     this.#makeRoom(node);
     return owner;
   }
 
-  /** Gives an owner the aliases of a birth. Throws DECODE_TOO_LARGE where they alone are more than may be held. */
-  give(node: Node, owner: Owner, aliases: ReadonlyMap<Alias, Meaning>): void {
+  /**
+   * Gives an owner the names of a birth; those before stand until `until`. Throws DECODE_TOO_LARGE where its aliases alone
+   * are more than may be held.
+   */
+  give(node: Node, owner: Owner, names: Names, until: number): void {
     const { maxAliases } = this.#limits;
-    if (aliases.size > maxAliases)
-      throw new SluiceError(
-        'DECODE_TOO_LARGE',
-        `a birth of ${aliases.size} aliases; the limit is ${maxAliases}`,
-      );
-    this.#aliases += aliases.size - (owner.aliases?.size ?? 0);
-    owner.aliases = aliases;
+    const { size } = names.aliases;
+    if (size > maxAliases)
+      throw new SluiceError('DECODE_TOO_LARGE', `a birth of ${size} aliases; the limit is ${maxAliases}`);
+    const before = sizeOf(owner);
+    const keeps = owner.names !== null && size + owner.names.aliases.size <= maxAliases;
+    owner.former = keeps ? { ...owner.names!, since: owner.since, until } : null;
+    owner.names = names;
+    this.#aliases += sizeOf(owner) - before;
     this.#makeRoom(node);
   }
 
@@ -193,7 +216,8 @@ export class Nodes {
   }
 
   #drop(node: Node, device: string): void {
-    this.#aliases -= node.owners.get(device)?.aliases?.size ?? 0;
+    const owner = node.owners.get(device);
+    if (owner) this.#aliases -= sizeOf(owner);
     this.#owners -= 1;
     node.owners.delete(device);
   }
@@ -202,7 +226,7 @@ export class Nodes {
     const nodes = [...this.#nodes.values()].map(({ group, name, next, last, bdSeq, owners }) => ({
       ...{ group, name, next, last: toJson(last), bdSeq },
       owners: [...owners]
-        .filter(([, { aliases }]) => aliases !== null)
+        .filter(([, { names }]) => names !== null)
         .map(([device, owner]) => saveOwner(device, owner)),
     }));
     const file: z.infer<typeof saved> = { version: 1, fields: [...this.#fields], nodes };
@@ -227,33 +251,56 @@ export class Nodes {
       node.last = fromJson(one.last);
       node.bdSeq = one.bdSeq;
       for (const each of one.owners) {
-        const aliases = new Map<Alias, Meaning>(each.others.map((alias) => [alias, OTHER]));
-        for (const [alias, field, type] of each.declared)
-          if (field < this.#fields.length) aliases.set(alias, { field, type });
         const owner = this.owner(node, each.device);
+        const { names, former } = each;
+        if (former) this.give(node, owner, this.#namesFrom(former), 0);
+        owner.since = fromJson(former?.since ?? null);
+        this.give(node, owner, this.#namesFrom(names), fromJson(former?.until ?? null));
         owner.born = each.born;
         owner.bornAt = fromJson(each.bornAt);
-        owner.since = fromJson(each.since);
-        owner.until = fromJson(each.until);
+        owner.since = fromJson(names.since);
+        owner.until = fromJson(names.until);
         owner.waitingFrom = Number.POSITIVE_INFINITY;
-        owner.types = this.#fields.map((_, i) => each.types[i] ?? 0);
-        this.give(node, owner, aliases);
       }
     }
   }
+
+  #namesFrom({ types, declared, others }: z.infer<typeof savedNames>): Names {
+    const aliases = new Map<Alias, Meaning>(others.map((alias) => [alias, OTHER]));
+    for (const [alias, field, type] of declared)
+      if (field < this.#fields.length) aliases.set(alias, { field, type });
+    return { aliases, types: this.#fields.map((_, i) => types[i] ?? 0) };
+  }
 }
+
+/** The names that surely were those of a message of this time; null where none are. */
+export function namesAt(owner: Owner, at: number, isLate: boolean): Names | null {
+  const { names, former, born, since, until } = owner;
+  if (names === null || !isLate) return born ? names : null;
+  if (at >= since) return born || at <= until ? names : null;
+  return former !== null && at >= former.since && at <= former.until ? former : null;
+}
+
+const sizeOf = ({ names, former }: Owner): number => (names?.aliases.size ?? 0) + (former?.aliases.size ?? 0);
 
 /** A metric that no field declares: its alias is known, and that is all. */
 export const OTHER: Meaning = { field: -1, type: 0 };
 
 function saveOwner(device: string, owner: Owner): z.infer<typeof saved>['nodes'][number]['owners'][number] {
+  const { names, former, born, bornAt, since, until } = owner;
+  return {
+    ...{ device, born, bornAt: toJson(bornAt) },
+    names: saveNames({ ...names!, since, until }),
+    former: former && saveNames(former),
+  };
+}
+
+function saveNames({ aliases, types, since, until }: Former): z.infer<typeof savedNames> {
   const declared: [Alias, number, number][] = [];
   const others: Alias[] = [];
-  for (const [alias, { field, type }] of owner.aliases ?? []) {
+  for (const [alias, { field, type }] of aliases) {
     if (field >= 0) declared.push([alias, field, type]);
     else others.push(alias);
   }
-  const { born, bornAt, since, until, types } = owner;
-  const times = { bornAt: toJson(bornAt), since: toJson(since), until: toJson(until) };
-  return { device, born, ...times, types: [...types], declared, others };
+  return { types: [...types], declared, others, since: toJson(since), until: toJson(until) };
 }
