@@ -115,7 +115,7 @@ export class Lane {
 
   /** Brings one message into a batch, in its turn; what cannot be used is buried. `again`: a replayed dead letter. Never throws. */
   offer(slot: Slot, again = false): void {
-    this.#unfinished += 1;
+    this.#hold(1);
     if (slot.message.replay) {
       this.#context.task.readBack(slot.message);
       this.#finish(slot, 'done');
@@ -134,7 +134,7 @@ export class Lane {
 
   /** Takes one message that must not be decoded and makes it a dead letter. */
   bury(slot: Slot, error: SluiceError): void {
-    this.#unfinished += 1;
+    this.#hold(1);
     this.#bury(slot, error);
   }
 
@@ -158,8 +158,8 @@ export class Lane {
       mayScore: () => this.#canDispatch(),
       score: (rows, release, owners, events) => this.#takeAll(rows, release, owners, events),
       refuse: (slot, error) => this.#bury(slot, error),
-      setAside: () => this.#less(),
-      takeUp: () => void (this.#unfinished += 1),
+      setAside: () => this.#hold(-1),
+      takeUp: () => this.#hold(1),
       rest: () => {
         if (this.#scoring === 0) this.#dispatch();
         this.#wake();
@@ -389,11 +389,12 @@ export class Lane {
 
   #finish(slot: Slot, outcome: 'done' | 'retry'): void {
     slot.finish(outcome);
-    this.#less();
+    this.#hold(-1);
   }
 
-  #less(): void {
-    this.#unfinished -= 1;
+  /** Messages in hand: one more, or one less. */
+  #hold(by: 1 | -1): void {
+    this.#unfinished += by;
     if (this.#unfinished === 0) for (const wake of this.#idle.splice(0)) wake();
   }
 }
