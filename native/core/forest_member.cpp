@@ -1,0 +1,135 @@
+#include "core/forest_member.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace sluice::forest {
+
+namespace {
+
+/** What a record of long, and one of the last rows, keeps from row to row. */
+constexpr double kKeep = 0.999, kKeepRecent = 0.99;
+/** Rows that must be behind a comparison. */
+constexpr double kEnough = 50;
+
+}  // namespace
+
+std::vector<uint32_t> Columns::before(uint64_t number) const {
+  std::vector<uint32_t> found;
+  for (uint32_t j = 0; j < varied.size(); ++j)
+    if (varied[j] <= number && varied[j] != kNever) found.push_back(j);
+  return found;
+}
+
+Member::Member(const Ground& ground, uint64_t seed)
+    : ground_(&ground),
+      seed_(seed),
+      front_(std::make_unique<Grown>(ground, mix(seed, ~planted_++), std::vector<uint32_t>())) {}
+
+/** A tree's word counts as the fourth power of how often it was right. */
+void Member::weigh(const Scratch& scratch, float* votes) const {
+  const double share = front_->record.seen > 0 ? front_->record.share() : 1;
+  const auto weight = static_cast<float>(share * share * share * share + 1e-6);
+  for (uint32_t k = 0; k < ground_->layout.width; ++k) votes[k] = weight * scratch.votes[k];
+}
+
+void Member::vote(const Row& row, float* votes, Scratch& scratch) const {
+  front_->tree.judge(row, scratch);
+  weigh(scratch, votes);
+}
+
+void Member::run(const Task* tasks, size_t count, const Columns& columns, const Poisson& poisson,
+                 float* votes, Scratch& scratch) {
+  for (const Task* task = tasks; task < tasks + count; ++task) {
+    if (task->label >= 0 && task->number == kFirst) front_->tree.redraw(columns.before(kFirst));
+    const Opinion opinion = front_->tree.judge(task->row, scratch);
+    if (task->line != kNone) weigh(scratch, votes + size_t{task->line} * ground_->layout.width);
+    if (task->label >= 0) learn(*task, opinion, columns, poisson.draw(mix(seed_, task->number)), scratch);
+  }
+}
+
+void Member::learn(const Task& task, const Opinion& opinion, const Columns& columns, uint32_t k,
+                   Scratch& scratch) {
+  const bool wrong = !learn_tree(*front_, task, opinion, k, scratch);
+  if (background_) {
+    const Opinion other = background_->tree.judge(task.row, scratch);
+    learn_tree(*background_, task, other, k, scratch);
+    judge_retired(task, scratch);
+  }
+  watch(wrong, task, columns);
+}
+
+/** Whether the tree was right before it learned the row. */
+bool Member::learn_tree(Grown& grown, const Task& task, const Opinion& opinion, uint32_t k,
+                        Scratch& scratch) {
+  const auto label = static_cast<uint32_t>(task.label);
+  const bool right = opinion.predicted == label;
+  grown.record.add(right, kKeep);
+  grown.recent.add(right, kKeepRecent);
+  if (k > 0) grown.tree.learn(task.row, opinion, label, task.weight * static_cast<float>(k), scratch);
+  return right;
+}
+
+void Member::judge_retired(const Task& task, Scratch& scratch) {
+  for (const auto& grown : retired_)
+    grown->recent.add(grown->tree.judge(task.row, scratch).predicted == static_cast<uint32_t>(task.label),
+                      kKeepRecent);
+}
+
+void Member::watch(bool wrong, const Task& task, const Columns& columns) {
+  const Settings& settings = ground_->settings;
+  if (take_over()) return;
+  if (settings.warning > 0 && warning_.add(wrong, settings.warning) == Change::rise) {
+    background_ = plant(task, columns);
+    for (const auto& grown : retired_) grown->recent = Record();
+    warning_ = Adwin();
+  }
+  if (settings.drift > 0 && drift_.add(wrong, settings.drift) == Change::rise) replace(task, columns);
+}
+
+/** The best of background and retired trees becomes the front if it is clearly better. */
+bool Member::take_over() {
+  if (!background_ || ground_->settings.better >= 1) return false;
+  std::unique_ptr<Grown>* best = &background_;
+  for (auto& grown : retired_)
+    if (grown->recent.share() > (*best)->recent.share()) best = &grown;
+  if ((*best)->recent.seen < kEnough) return false;
+  if ((*best)->recent.share() <= front_->recent.share() + ground_->settings.better) return false;
+  std::unique_ptr<Grown> next = std::move(*best);
+  std::erase(retired_, nullptr);
+  crown(std::move(next));
+  return true;
+}
+
+void Member::replace(const Task& task, const Columns& columns) {
+  crown(background_ ? std::move(background_) : plant(task, columns));
+}
+
+void Member::crown(std::unique_ptr<Grown> next) {
+  if (ground_->settings.retired > 0) {
+    if (retired_.size() >= ground_->settings.retired) retired_.erase(retired_.begin());
+    front_->recent = Record();
+    retired_.push_back(std::move(front_));
+  }
+  front_ = std::move(next);
+  background_.reset();
+  warning_ = Adwin();
+  drift_ = Adwin();
+}
+
+std::unique_ptr<Member::Grown> Member::plant(const Task& task, const Columns& columns) {
+  return std::make_unique<Grown>(*ground_, mix(seed_, ~planted_++), columns.before(task.number));
+}
+
+size_t Member::bytes() const {
+  size_t sum = sizeof *this;
+  const auto add = [&](const std::unique_ptr<Grown>& grown) {
+    sum += grown ? sizeof(Grown) + grown->tree.bytes() : 0;
+  };
+  add(front_);
+  add(background_);
+  for (const auto& grown : retired_) add(grown);
+  return sum;
+}
+
+}  // namespace sluice::forest
