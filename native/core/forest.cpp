@@ -165,7 +165,7 @@ void Forest::combine(const float* votes, size_t stride, float* scores) const {
     for (uint32_t k = 0; k < classes; ++k) sums[k] += static_cast<double>(votes[t * stride + k]);
   for (uint32_t k = 0; k < classes; ++k) total += sums[k];
   for (uint32_t k = 0; k < classes; ++k) {
-    const double share = total > 0 ? sums[k] / total : 1.0 / classes;
+    const double share = total > 0 && total < 1e9 ? sums[k] / total : 1.0 / classes;
     scores[k] = static_cast<float>(share * (1 - kDoubt) + kDoubt / classes);
   }
 }

@@ -3,13 +3,12 @@
  * the order of their leaves and only as far as they are used, so that a forest has one encoding whatever its
  * memory went through.
  *
- *   member   planted u64 · tree · u8 background, then that tree · two detectors · u8 retired trees, each
- *   tree     two records of 2 f64 · seed u64 · salts u64 · nodes u32, each: child u32, then of an inner node
- *            column, bucket u32, border f32, missing_left u8, of a leaf its number u32
- *            leaves, each: total, since, majority_right, bayes_right f32 · classes f32 · u8 active, then its
- * block block    salt u64 · columns, first, slots u32 · column and bucket numbers u32 · seen f32 first <
- * kFirst: that many lines (label, weight, values) · else of each column borders, edges, points and counts ·
- * then of each slot credit and classes
+ *   member   planted u64 · alert u32 · tree · u8 background, then that tree · two detectors · u8 retired
+ * trees, each tree     two records of 2 f64 · seed u64 · salts u64 · nodes u32, each: child u32, then of an
+ * inner node column, bucket u32, border f32, missing_left u8, of a leaf its number u32 leaves, each: since,
+ * majority_right, bayes_right f32 · classes f32 · u8 active, then its block block    salt u64 · columns,
+ * first, slots u32 · column and bucket numbers u32 · seen f32 first < kFirst: that many lines (label, weight,
+ * values) · else of each column borders, edges, points and counts · then of each slot credit and classes
  */
 #include <algorithm>
 #include <cmath>
@@ -22,6 +21,9 @@ namespace sluice::forest {
 
 namespace {
 
+/** Floats of weights never add up to so much: what is added vanishes before. */
+constexpr float kMostAmount = 1e18f;
+
 void write_floats(FileWriter& file, const float* values, size_t n) {
   file.append(values, n * sizeof(float));
 }
@@ -30,7 +32,7 @@ void write_floats(FileWriter& file, const float* values, size_t n) {
 void read_amounts(FileReader& file, float* values, size_t n) {
   file.take(values, n * sizeof(float));
   for (size_t i = 0; i < n; ++i)
-    if (!(values[i] >= 0 && values[i] < Bins::kInfinity) || std::signbit(values[i]))
+    if (!(values[i] >= 0 && values[i] <= kMostAmount) || std::signbit(values[i]))
       corrupt("an amount is impossible");
 }
 
@@ -157,8 +159,7 @@ void Tree::write(FileWriter& file) const {
   }
   for (uint32_t i = 0; i < leaves_.size(); ++i) {
     const Leaf& leaf = leaves_[i];
-    for (float value : {leaf.total, leaf.since, leaf.majority_right, leaf.bayes_right})
-      file.put<float>(value);
+    for (float value : {leaf.since, leaf.majority_right, leaf.bayes_right}) file.put<float>(value);
     write_floats(file, classes(i), ground_->layout.shape.classes);
     file.put<uint8_t>(leaf.block != kNone);
     if (leaf.block != kNone) observed_.write(file, leaf.block);
@@ -209,8 +210,7 @@ void Tree::read_node(FileReader& file, uint32_t at, std::vector<bool>& reached, 
 
 void Tree::read_leaf(FileReader& file, uint32_t at) {
   Leaf& leaf = leaves_[at];
-  for (float* value : {&leaf.total, &leaf.since, &leaf.majority_right, &leaf.bayes_right})
-    read_amounts(file, value, 1);
+  for (float* value : {&leaf.since, &leaf.majority_right, &leaf.bayes_right}) read_amounts(file, value, 1);
   read_amounts(file, classes(at), ground_->layout.shape.classes);
   if (!read_flag(file)) return;
   if (observed_.in_use() >= ground_->most_blocks)
@@ -243,6 +243,7 @@ void Member::Grown::read(FileReader& file) {
 
 void Member::write(FileWriter& file) const {
   file.put<uint64_t>(planted_);
+  file.put<uint32_t>(alert_);
   front_->write(file);
   file.put<uint8_t>(background_ != nullptr);
   if (background_) background_->write(file);
@@ -259,6 +260,7 @@ void Member::read(FileReader& file) {
     return grown;
   };
   planted_ = file.get<uint64_t>();
+  alert_ = file.get<uint32_t>();
   front_ = next();
   if (read_flag(file)) background_ = next();
   warning_.read(file);

@@ -9,8 +9,6 @@ namespace {
 
 /** Trees over fewer columns than this lose more than their variety gains. */
 constexpr uint32_t kLeastColumns = 12;
-/** As for columns: a leaf may split by so many at least, on average. */
-constexpr float kLeastCandidates = 5;
 /** A block has at most so many counts, however wide rows are and however many classes there are. */
 constexpr size_t kMostCounts = size_t{1} << 20;
 
@@ -30,11 +28,9 @@ Layout::Layout(const Shape& of, const Settings& settings)
       width(padded(of.classes)),
       columns(columns_of(of.dense_dims, settings.columns)),
       slots(of.dims > 0 ? kSlots : 0),
-      bucket_share(static_cast<float>(settings.columns * settings.candidates)) {
+      candidates(static_cast<float>(settings.candidates)) {
   const size_t most = std::max<size_t>(1, kMostCounts / (size_t{kBins} * width));
   columns = static_cast<uint32_t>(std::min<size_t>(columns, most));
-  const auto least = columns > 0 ? kLeastCandidates / static_cast<float>(columns) : 1.0f;
-  candidates = std::max(static_cast<float>(settings.candidates), least);
   bins = column(columns);
   slot_counts = bins + std::max(size_t{columns} * kBins * width, size_t{kFirst} * line());
   credits = slot(slots);

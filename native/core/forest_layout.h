@@ -44,8 +44,7 @@ struct Layout {
   uint32_t width;
   uint32_t columns;  // that a tree looks at, at most
   uint32_t slots;
-  float bucket_share;  // of the buckets that a leaf counts
-  float candidates;    // share of a tree's columns that a leaf may split by
+  float candidates;  // share of a tree's columns and of the buckets that a leaf may split by
   size_t bins, slot_counts, credits, floats, words;
 };
 

@@ -174,7 +174,7 @@ void Leaves::observe_buckets(uint32_t block, const Row& row, uint32_t label, flo
   float* credits = own + layout_->credits;
   for (uint32_t i = 0; i < row.bucket_count; ++i) {
     const uint32_t bucket = row.buckets[i];
-    if (!may_split(block, bucket, layout_->bucket_share)) continue;
+    if (!may_split(block, bucket, layout_->candidates)) continue;
     uint32_t slot = find_slot(block, bucket);
     if (slot == kNone) {
       const bool room = meta.slots < layout_->slots;

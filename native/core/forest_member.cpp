@@ -11,6 +11,8 @@ namespace {
 constexpr double kKeep = 0.999, kKeepRecent = 0.99;
 /** Rows that must be behind a comparison. */
 constexpr double kEnough = 50;
+/** Rows for which retired trees are compared after a warning or a replacement. */
+constexpr uint32_t kAlert = 300;
 
 }  // namespace
 
@@ -41,7 +43,6 @@ void Member::vote(const Row& row, float* votes, Scratch& scratch) const {
 void Member::run(const Task* tasks, size_t count, const Columns& columns, const Poisson& poisson,
                  float* votes, Scratch& scratch) {
   for (const Task* task = tasks; task < tasks + count; ++task) {
-    if (task->label >= 0 && task->number == kFirst) front_->tree.redraw(columns.before(kFirst));
     const Opinion opinion = front_->tree.judge(task->row, scratch);
     if (task->line != kNone) weigh(scratch, votes + size_t{task->line} * ground_->layout.width);
     if (task->label >= 0) learn(*task, opinion, columns, poisson.draw(mix(seed_, task->number)), scratch);
@@ -54,9 +55,11 @@ void Member::learn(const Task& task, const Opinion& opinion, const Columns& colu
   if (background_) {
     const Opinion other = background_->tree.judge(task.row, scratch);
     learn_tree(*background_, task, other, k, scratch);
-    judge_retired(task, scratch);
   }
+  if (alert_ > 0) judge_retired(task, scratch);
   watch(wrong, task, columns);
+  // Not before the row is learned: scoring it must not see the change.
+  if (task.number + 1 == kFirst) front_->tree.redraw(columns.before(task.number));
 }
 
 /** Whether the tree was right before it learned the row. */
@@ -70,7 +73,15 @@ bool Member::learn_tree(Grown& grown, const Task& task, const Opinion& opinion, 
   return right;
 }
 
+/** Retired trees are compared for a while, by what they say from now on. */
+void Member::alert() {
+  if (alert_ == 0)
+    for (const auto& grown : retired_) grown->recent = Record();
+  alert_ = kAlert;
+}
+
 void Member::judge_retired(const Task& task, Scratch& scratch) {
+  --alert_;
   for (const auto& grown : retired_)
     grown->recent.add(grown->tree.judge(task.row, scratch).predicted == static_cast<uint32_t>(task.label),
                       kKeepRecent);
@@ -81,7 +92,7 @@ void Member::watch(bool wrong, const Task& task, const Columns& columns) {
   if (take_over()) return;
   if (settings.warning > 0 && warning_.add(wrong, settings.warning) == Change::rise) {
     background_ = plant(task, columns);
-    for (const auto& grown : retired_) grown->recent = Record();
+    alert();
     warning_ = Adwin();
   }
   if (settings.drift > 0 && drift_.add(wrong, settings.drift) == Change::rise) replace(task, columns);
@@ -89,12 +100,15 @@ void Member::watch(bool wrong, const Task& task, const Columns& columns) {
 
 /** The best of background and retired trees becomes the front if it is clearly better. */
 bool Member::take_over() {
-  if (!background_ || ground_->settings.better >= 1) return false;
-  std::unique_ptr<Grown>* best = &background_;
-  for (auto& grown : retired_)
-    if (grown->recent.share() > (*best)->recent.share()) best = &grown;
-  if ((*best)->recent.seen < kEnough) return false;
-  if ((*best)->recent.share() <= front_->recent.share() + ground_->settings.better) return false;
+  const double least = front_->recent.share() + ground_->settings.better;
+  std::unique_ptr<Grown>* best = nullptr;
+  const auto offer = [&](std::unique_ptr<Grown>& grown) {
+    if (!grown || grown->recent.seen < kEnough || grown->recent.share() <= least) return;
+    if (!best || grown->recent.share() > (*best)->recent.share()) best = &grown;
+  };
+  offer(background_);
+  for (auto& grown : retired_) offer(grown);
+  if (!best || ground_->settings.better >= 1) return false;
   std::unique_ptr<Grown> next = std::move(*best);
   std::erase(retired_, nullptr);
   crown(std::move(next));
@@ -106,15 +120,16 @@ void Member::replace(const Task& task, const Columns& columns) {
 }
 
 void Member::crown(std::unique_ptr<Grown> next) {
+  alert_ = 0;
   if (ground_->settings.retired > 0) {
     if (retired_.size() >= ground_->settings.retired) retired_.erase(retired_.begin());
-    front_->recent = Record();
     retired_.push_back(std::move(front_));
   }
   front_ = std::move(next);
   background_.reset();
   warning_ = Adwin();
   drift_ = Adwin();
+  alert();
 }
 
 std::unique_ptr<Member::Grown> Member::plant(const Task& task, const Columns& columns) {

@@ -77,6 +77,7 @@ class Member {
   bool learn_tree(Grown& grown, const Task& task, const Opinion& opinion, uint32_t k, Scratch& scratch);
   void watch(bool wrong, const Task& task, const Columns& columns);
   void judge_retired(const Task& task, Scratch& scratch);
+  void alert();
   bool take_over();
   void replace(const Task& task, const Columns& columns);
   void crown(std::unique_ptr<Grown> next);
@@ -85,6 +86,7 @@ class Member {
   const Ground* ground_;
   uint64_t seed_;
   uint64_t planted_ = 0;
+  uint32_t alert_ = 0;  // rows for which retired trees are still compared
   std::unique_ptr<Grown> front_, background_;
   Adwin warning_, drift_;                        // of the front's errors
   std::vector<std::unique_ptr<Grown>> retired_;  // the oldest first

@@ -13,6 +13,8 @@ namespace {
 
 /** The least share of what was observed on either side of a split. */
 constexpr float kLeastSide = 0.01f;
+/** A leaf may split by so many columns at least, on average. */
+constexpr float kLeastCandidates = 5;
 
 /** Classes, their sum, and what their entropy is made of. */
 template <typename Width>
@@ -77,8 +79,10 @@ Candidates Leaves::candidates(uint32_t block) const {
     Mass<Width> whole;
     whole.take(own, width);
     if (!(whole.total > 0)) return;
+    const float share =
+        std::max(layout_->candidates, kLeastCandidates / static_cast<float>(meta.columns + 1));
     for (uint32_t j = 0; meta.first == kFirst && j < meta.columns; ++j) {
-      if (!may_split(block, words(block)[j], layout_->candidates)) continue;
+      if (!may_split(block, words(block)[j], share)) continue;
       const Bins bins = Bins::of(const_cast<float*>(own), *layout_, j);
       Split best = best_border<Width>(bins, width, spare);
       best.column = words(block)[j];

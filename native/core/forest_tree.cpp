@@ -29,6 +29,12 @@ uint32_t top_of(const float* values, uint32_t n) {
   return top;
 }
 
+float sum_of(const float* values, uint32_t n) {
+  float sum = 0;
+  for (uint32_t k = 0; k < n; ++k) sum += values[k];
+  return sum;
+}
+
 float eighth_power(float x) {
   const float square = x * x, fourth = square * square;
   return fourth * fourth;
@@ -104,12 +110,13 @@ Opinion Tree::judge(const Row& row, Scratch& scratch) const {
   const Leaf& leaf = leaves_[at];
   const float* counts = classes(at);
   float* votes = scratch.votes.data();
-  const float by = leaf.total > 0 ? 1.0f / leaf.total : 0.0f;
+  const float total = sum_of(counts, layout.width);
+  const float by = total > 0 ? 1.0f / total : 0.0f;
   for (uint32_t k = 0; k < layout.width; ++k) votes[k] = counts[k] * by;
   const uint32_t majority = top_of(counts, layout.shape.classes);
-  Opinion said{.leaf = at, .predicted = majority, .majority = majority, .bayes = kNone};
+  Opinion said{.leaf = at, .predicted = majority, .majority = majority, .bayes = kNone, .total = total};
   const bool binned = leaf.block != kNone && observed_.find_bins(leaf.block, row, scratch.bins.data());
-  if (!binned || leaf.total <= 0 || ground_->settings.predictor == Predictor::majority) return said;
+  if (!binned || total <= 0 || ground_->settings.predictor == Predictor::majority) return said;
   std::copy(votes, votes + layout.width, scratch.bayes.begin());
   observed_.bayes(leaf.block, row, scratch.bins.data(), scratch.bayes.data());
   said.bayes = top_of(scratch.bayes.data(), layout.shape.classes);
@@ -137,27 +144,26 @@ void Tree::learn(const Row& row, const Opinion& opinion, uint32_t label, float w
     if (opinion.bayes == label) leaf.bayes_right += weight;
   }
   classes(opinion.leaf)[label] += weight;
-  leaf.total += weight;
   if (leaf.block == kNone) return;
   observed_.observe(leaf.block, row, scratch.bins.data(), label, weight);
   leaf.since += weight;
   const Settings& settings = ground_->settings;
-  if (leaf.since < std::max(static_cast<float>(settings.grace * settings.bagging), leaf.total * kGraceShare))
+  if (leaf.since <
+      std::max(static_cast<float>(settings.grace * settings.bagging), opinion.total * kGraceShare))
     return;
   leaf.since = 0;
   observed_.adjust(leaf.block);
   if (promise(opinion.leaf) <= 0 || leaves_.size() >= ground_->most_leaves) return;
   const Candidates found = observed_.candidates(leaf.block);
-  if (splits(found, opinion.leaf)) split(opinion.leaf, found.best, scratch);
+  if (splits(found, opinion.total + weight)) split(opinion.leaf, found.best, scratch);
 }
 
 /** Hoeffding: eps^2 = R^2 ln(1 / confidence) / 2n, R = log2 classes; compared in squares. */
-bool Tree::splits(const Candidates& found, uint32_t leaf) const {
+bool Tree::splits(const Candidates& found, float weight) const {
   if (!(found.best.merit > kLeastGain)) return false;
   const Settings& settings = ground_->settings;
   const double range = log_exact(ground_->layout.shape.classes) * 1.4426950408889634;
-  const double square =
-      range * range * -log_exact(settings.confidence) / (2.0 * static_cast<double>(leaves_[leaf].total));
+  const double square = range * range * -log_exact(settings.confidence) / (2.0 * static_cast<double>(weight));
   const double ahead = static_cast<double>(found.best.merit) - static_cast<double>(found.second);
   return ahead * ahead > square || square < settings.tie * settings.tie;
 }
@@ -191,7 +197,6 @@ void Tree::split(uint32_t leaf, const Split& at, Scratch& scratch) {
 void Tree::begin(uint32_t leaf, uint32_t node, const Leaf& parent, const float* counts) {
   Leaf fresh;
   fresh.node = node;
-  for (uint32_t k = 0; k < ground_->layout.width; ++k) fresh.total += counts[k];
   const float right = parent.majority_right + parent.bayes_right;
   const float keep = right > kTrust ? kTrust / right : 1.0f;
   fresh.majority_right = parent.majority_right * keep;
@@ -204,7 +209,7 @@ void Tree::begin(uint32_t leaf, uint32_t node, const Leaf& parent, const float* 
 /** Rows that the majority gets wrong: what a split could gain. */
 float Tree::promise(uint32_t leaf) const {
   const float* counts = classes(leaf);
-  return leaves_[leaf].total - counts[top_of(counts, ground_->layout.shape.classes)];
+  return sum_of(counts, ground_->layout.width) - counts[top_of(counts, ground_->layout.shape.classes)];
 }
 
 /** A block for this leaf, if need be that of the least promising one, `spared` apart; kNone: there is no

@@ -38,6 +38,7 @@ struct Opinion {
   uint32_t predicted;  // class
   uint32_t majority;
   uint32_t bayes;  // kNone: the leaf has no bins yet
+  float total;     // weight of the leaf's classes
 };
 
 class Tree {
@@ -68,7 +69,6 @@ class Tree {
   struct Leaf {
     uint32_t node = 0;
     uint32_t block = kNone;  // kNone: inactive
-    float total = 0;         // of its classes
     float since = 0;         // weight since the last look for a split
     float majority_right = 0, bayes_right = 0;
   };
@@ -77,7 +77,7 @@ class Tree {
   float* classes(uint32_t leaf) { return classes_.data() + size_t{leaf} * ground_->layout.width; }
   const float* classes(uint32_t leaf) const { return classes_.data() + size_t{leaf} * ground_->layout.width; }
   void mix_votes(const Leaf& leaf, Scratch& scratch) const;
-  bool splits(const Candidates& found, uint32_t leaf) const;
+  bool splits(const Candidates& found, float weight) const;
   void split(uint32_t leaf, const Split& at, Scratch& scratch);
   void begin(uint32_t leaf, uint32_t node, const Leaf& parent, const float* classes);
   uint32_t free_block(uint32_t leaf, uint32_t spared);
