@@ -2,6 +2,7 @@
 import type { BenchCase } from '../case.ts';
 import { driftCases } from './drift.ts';
 import { flowCases } from './flow.ts';
+import { forestCases } from './forest.ts';
 import { loopCases } from './loop.ts';
 import { mailCases } from './mail.ts';
 import { mailAttackCases } from './mail-attacks.ts';
@@ -23,6 +24,7 @@ export const cases: readonly BenchCase[] = [
   ...mailSpeedCases,
   ...mailWorkerCases,
   ...driftCases,
+  ...forestCases,
   ...loopCases,
   ...flowCases,
   ...swapCases,
