@@ -44,7 +44,7 @@ Settings settings_of(const std::vector<double>& v) {
 }
 
 /** Entries of a schedule that are worked on at a time, and values copied for them at most. */
-constexpr size_t kEntries = 256, kValues = size_t{1} << 20;
+constexpr size_t kEntries = 512, kValues = size_t{1} << 20;
 /** Rows times trees below which waking a thread costs more than it saves. */
 constexpr size_t kParallelFrom = 256;
 /** What no tree gives to a class, the forest does: its probabilities are never 0. */

@@ -4,11 +4,12 @@
  * memory went through.
  *
  *   member   planted u64 · alert u32 · tree · u8 background, then that tree · two detectors · u8 retired
- * trees, each tree     two records of 2 f64 · seed u64 · salts u64 · nodes u32, each: child u32, then of an
- * inner node column, bucket u32, border f32, missing_left u8, of a leaf its number u32 leaves, each: since,
- * majority_right, bayes_right f32 · classes f32 · u8 active, then its block block    salt u64 · columns,
- * first, slots u32 · column and bucket numbers u32 · seen f32 first < kFirst: that many lines (label, weight,
- * values) · else of each column borders, edges, points and counts · then of each slot credit and classes
+ * trees, each tree     two records of 2 f64 · seed u64 · salts u64 · bayes, mixed right f32 · nodes u32,
+ * each: child u32, then of an inner node column, bucket u32, border f32, missing_left u8, of a leaf its
+ * number u32 leaves, each: since, majority_right, bayes_right f32 · classes f32 · u8 active, then its block
+ * block    salt u64 · columns, first, slots u32 · column and bucket numbers u32 · seen f32 first < kFirst:
+ * that many lines (label, weight, values) · else of each column borders, edges, points and counts · then of
+ * each slot credit and classes
  */
 #include <algorithm>
 #include <cmath>
@@ -148,6 +149,8 @@ void Leaves::read_first(FileReader& file, uint32_t block) {
 void Tree::write(FileWriter& file) const {
   file.put<uint64_t>(seed_);
   file.put<uint64_t>(salts_);
+  file.put<float>(bayes_right_);
+  file.put<float>(mixed_right_);
   file.put<uint32_t>(static_cast<uint32_t>(nodes_.size()));
   for (const Node& node : nodes_) {
     file.put<uint32_t>(node.child);
@@ -169,6 +172,8 @@ void Tree::write(FileWriter& file) const {
 void Tree::read(FileReader& file) {
   seed_ = file.get<uint64_t>();
   salts_ = file.get<uint64_t>();
+  read_amounts(file, &bayes_right_, 1);
+  read_amounts(file, &mixed_right_, 1);
   const auto count = file.get<uint32_t>();
   // A node is at least 8 bytes of the file: a lie cannot ask for more memory than it brings.
   if (count % 2 == 0 || count / 2 + 1 > ground_->most_leaves || count > file.left() / 8)

@@ -16,6 +16,8 @@ constexpr float kGraceShare = 0.1f;
 constexpr float kLeastGain = 1e-6f;
 /** A new leaf trusts its predictors as its parent did, for about so much weight. */
 constexpr float kTrust = 20.0f;
+/** What the counts of right answers of a tree's predictors keep from row to row. */
+constexpr float kKeepRight = 0.99f;
 /** Memory of a forest is shared by the trees that vote, those that grow beside them, and retired ones. */
 constexpr double kTreesAVoice = 2.0;
 constexpr double kShareOfBlocks = 0.75;
@@ -114,27 +116,35 @@ Opinion Tree::judge(const Row& row, Scratch& scratch) const {
   const float by = total > 0 ? 1.0f / total : 0.0f;
   for (uint32_t k = 0; k < layout.width; ++k) votes[k] = counts[k] * by;
   const uint32_t majority = top_of(counts, layout.shape.classes);
-  Opinion said{.leaf = at, .predicted = majority, .majority = majority, .bayes = kNone, .total = total};
+  Opinion said{.leaf = at,
+               .predicted = majority,
+               .majority = majority,
+               .bayes = kNone,
+               .mixed = majority,
+               .total = total};
   const bool binned = leaf.block != kNone && observed_.find_bins(leaf.block, row, scratch.bins.data());
   if (!binned || total <= 0 || ground_->settings.predictor == Predictor::majority) return said;
   std::copy(votes, votes + layout.width, scratch.bayes.begin());
   observed_.bayes(leaf.block, row, scratch.bins.data(), scratch.bayes.data());
   said.bayes = top_of(scratch.bayes.data(), layout.shape.classes);
-  mix_votes(leaf, scratch);
-  said.predicted = top_of(votes, layout.shape.classes);
+  const float share = share_of_bayes(leaf);
+  const float* bayes = scratch.bayes.data();
+  for (uint32_t k = 0; k < layout.width; ++k) votes[k] += share * (bayes[k] - votes[k]);
+  said.mixed = top_of(votes, layout.shape.classes);
+  said.predicted = said.mixed;
+  if (bayes_right_ > mixed_right_) {
+    std::copy(bayes, bayes + layout.width, votes);
+    said.predicted = said.bayes;
+  }
   return said;
 }
 
-/** Each predictor weighs as the eighth power of how often it was right in the leaf. */
-void Tree::mix_votes(const Leaf& leaf, Scratch& scratch) const {
-  float share = 1;
+/** In the mix each predictor weighs as the eighth power of how often it was right in the leaf. */
+float Tree::share_of_bayes(const Leaf& leaf) const {
   const float right = leaf.majority_right + leaf.bayes_right;
-  if (ground_->settings.predictor == Predictor::adaptive && right > 0) {
-    const float bayes = eighth_power(leaf.bayes_right / right);
-    share = bayes / (bayes + eighth_power(leaf.majority_right / right));
-  }
-  float* votes = scratch.votes.data();
-  for (uint32_t k = 0; k < ground_->layout.width; ++k) votes[k] += share * (scratch.bayes[k] - votes[k]);
+  if (ground_->settings.predictor == Predictor::bayes || !(right > 0)) return 1;
+  const float bayes = eighth_power(leaf.bayes_right / right);
+  return bayes / (bayes + eighth_power(leaf.majority_right / right));
 }
 
 void Tree::learn(const Row& row, const Opinion& opinion, uint32_t label, float weight, Scratch& scratch) {
@@ -142,6 +152,8 @@ void Tree::learn(const Row& row, const Opinion& opinion, uint32_t label, float w
   if (opinion.bayes != kNone) {
     if (opinion.majority == label) leaf.majority_right += weight;
     if (opinion.bayes == label) leaf.bayes_right += weight;
+    bayes_right_ = bayes_right_ * kKeepRight + (opinion.bayes == label ? 1.0f : 0.0f);
+    mixed_right_ = mixed_right_ * kKeepRight + (opinion.mixed == label ? 1.0f : 0.0f);
   }
   classes(opinion.leaf)[label] += weight;
   if (leaf.block == kNone) return;

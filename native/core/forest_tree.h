@@ -38,6 +38,7 @@ struct Opinion {
   uint32_t predicted;  // class
   uint32_t majority;
   uint32_t bayes;  // kNone: the leaf has no bins yet
+  uint32_t mixed;  // what both together say
   float total;     // weight of the leaf's classes
 };
 
@@ -76,7 +77,7 @@ class Tree {
   uint32_t find_leaf(const Row& row) const;
   float* classes(uint32_t leaf) { return classes_.data() + size_t{leaf} * ground_->layout.width; }
   const float* classes(uint32_t leaf) const { return classes_.data() + size_t{leaf} * ground_->layout.width; }
-  void mix_votes(const Leaf& leaf, Scratch& scratch) const;
+  float share_of_bayes(const Leaf& leaf) const;
   bool splits(const Candidates& found, float weight) const;
   void split(uint32_t leaf, const Split& at, Scratch& scratch);
   void begin(uint32_t leaf, uint32_t node, const Leaf& parent, const float* classes);
@@ -89,6 +90,9 @@ class Tree {
   const Ground* ground_;
   uint64_t seed_;
   uint64_t salts_ = 0;
+  /** How often naive Bayes, and both predictors mixed, were right of late: faded counts over the same rows.
+   */
+  float bayes_right_ = 0, mixed_right_ = 0;
   std::vector<Node> nodes_;
   std::vector<Leaf> leaves_;
   std::vector<float> classes_;
