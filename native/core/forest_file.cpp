@@ -4,8 +4,8 @@
  * memory went through.
  *
  *   member   planted u64 · alert u32 · tree · u8 background, then that tree · two detectors · u8 retired
- * trees, each tree     two records of 2 f64 · seed u64 · salts u64 · bayes, mixed right f32 · nodes u32,
- * each: child u32, then of an inner node column, bucket u32, border f32, missing_left u8, of a leaf its
+ * trees, each tree     age u64 · two records of 2 f64 · seed u64 · salts u64 · bayes, mixed right f32 · nodes
+ * u32, each: child u32, then of an inner node column, bucket u32, border f32, missing_left u8, of a leaf its
  * number u32 leaves, each: since, majority_right, bayes_right f32 · classes f32 · u8 active, then its block
  * block    salt u64 · columns, first, slots u32 · column and bucket numbers u32 · seen f32 first < kFirst:
  * that many lines (label, weight, values) · else of each column borders, edges, points and counts · then of
@@ -235,12 +235,14 @@ void Record::read(FileReader& file) {
 }
 
 void Member::Grown::write(FileWriter& file) const {
+  file.put<uint64_t>(age);
   record.write(file);
   recent.write(file);
   tree.write(file);
 }
 
 void Member::Grown::read(FileReader& file) {
+  age = file.get<uint64_t>();
   record.read(file);
   recent.read(file);
   tree.read(file);

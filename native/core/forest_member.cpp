@@ -11,6 +11,9 @@ namespace {
 constexpr double kKeep = 0.999, kKeepRecent = 0.99;
 /** Rows that must be behind a comparison. */
 constexpr double kEnough = 50;
+/** Rows that a tree is given before a newer one may take its place: until then its errors rise because it has
+ * not seen the classes yet that come, and what it knows would be lost for a tree that knows less. */
+constexpr uint64_t kYoung = 500;
 /** Rows for which retired trees are compared after a warning or a replacement. */
 constexpr uint32_t kAlert = 300;
 
@@ -67,6 +70,7 @@ bool Member::learn_tree(Grown& grown, const Task& task, const Opinion& opinion, 
                         Scratch& scratch) {
   const auto label = static_cast<uint32_t>(task.label);
   const bool right = opinion.predicted == label;
+  ++grown.age;
   grown.record.add(right, kKeep);
   grown.recent.add(right, kKeepRecent);
   if (k > 0) grown.tree.learn(task.row, opinion, label, task.weight * static_cast<float>(k), scratch);
@@ -95,7 +99,10 @@ void Member::watch(bool wrong, const Task& task, const Columns& columns) {
     alert();
     warning_ = Adwin();
   }
-  if (settings.drift > 0 && drift_.add(wrong, settings.drift) == Change::rise) replace(task, columns);
+  if (settings.drift > 0 && drift_.add(wrong, settings.drift) == Change::rise) {
+    drift_ = Adwin();
+    if (front_->age >= kYoung) replace(task, columns);
+  }
 }
 
 /** The best of background and retired trees becomes the front if it is clearly better. */
@@ -106,7 +113,7 @@ bool Member::take_over() {
     if (!grown || grown->recent.seen < kEnough || grown->recent.share() <= least) return;
     if (!best || grown->recent.share() > (*best)->recent.share()) best = &grown;
   };
-  offer(background_);
+  if (front_->age >= kYoung) offer(background_);
   for (auto& grown : retired_) offer(grown);
   if (!best || ground_->settings.better >= 1) return false;
   std::unique_ptr<Grown> next = std::move(*best);

@@ -66,8 +66,9 @@ class Member {
     Grown(const Ground& ground, uint64_t seed, const std::vector<uint32_t>& varied)
         : tree(ground, seed, varied) {}
     Tree tree;
-    Record record;  // of long
-    Record recent;  // of the last rows, by which trees are compared
+    uint64_t age = 0;  // rows judged and learned
+    Record record;     // of long
+    Record recent;     // of the last rows, by which trees are compared
     void write(FileWriter& file) const;
     void read(FileReader& file);
   };
