@@ -157,8 +157,8 @@ typedef struct sluice_backend {
                    const float* weights, const int32_t* schedule, uint64_t entries, float* scores,
                    const int32_t* stop);
 
-  /* (optional; default: work(context) is called once, by the caller) Calls work(context) on up to as many host
-   * threads as the device has, the caller's among them, and returns when all have returned. */
+  /* (optional; default: work(context) is called once, by the caller) Calls work(context) on up to as many
+   * host threads as the device has, the caller's among them, and returns when all have returned. */
   void (*parallel)(void* device, void (*work)(void* context), void* context);
 } sluice_backend;
 

@@ -3,6 +3,7 @@
 #include "core/forest_bins.h"
 #include "core/forest_leaves.h"
 #include "core/forest_numbers.h"
+#include "core/forest_rows.h"
 #include "support.h"
 
 namespace sluice::forest {
@@ -141,6 +142,24 @@ TEST(ForestBins, BordersLieBetweenNeighboursHoweverNear) {
       EXPECT_EQ(border, INFINITY);
     }
   }
+}
+
+/** Input that changes after the check (shared memory) may give wrong rows, never a wild access. */
+TEST(ForestRows, StayInsideWhateverTheCallerWritesMeanwhile) {
+  const Shape shape{64, 2, 2};
+  const std::vector<uint32_t> indices{0xffffffffu, 3, 3, 70}, indptr{0, 0xffffff00u, 2, 4};
+  const std::vector<float> values{1, 1, 0, NAN}, dense{INFINITY, 1, -INFINITY, NAN, 2, 3};
+  const sluice_rows rows{3, 2, 4, indptr.data(), indices.data(), values.data(), dense.data()};
+  RowBuffer buffer(shape);
+  for (uint32_t i = 0; i < 3; ++i) buffer.add(rows, i);
+  for (uint32_t i = 0; i < 3; ++i) {
+    const Row row = buffer.row(i);
+    for (uint32_t b = 0; b < row.bucket_count; ++b) EXPECT_LT(row.buckets[b], 64u);
+    for (int j = 0; j < 2; ++j) EXPECT_FALSE(std::isinf(row.dense[j]));
+  }
+  EXPECT_EQ(buffer.row(0).bucket_count, 3u);
+  EXPECT_TRUE(buffer.row(0).has(3) && buffer.row(0).has(63) && !buffer.row(0).has(4));
+  EXPECT_EQ(buffer.row(1).bucket_count, 0u);
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ export const modelKinds = {
   },
   forest: {
     summary:
-      'Adaptive random forest: trees that grow as rows come, each over a random part of the columns, replaced when they fall behind. The choice for readings whose classes no line separates, and for streams that change; splits by columns and by categories. About fifty times the work of `linear`, memory bounded.',
+      'Adaptive random forest: trees that grow as rows come, each over a random part of the columns, replaced when they fall behind. The choice for readings whose classes no line separates, and for streams that change; splits by columns and by categories. About thirty times the work of `linear`; memory is bounded.',
     labels: 'any',
     columns: true,
     teachesItself: false,
