@@ -219,7 +219,7 @@ export interface Model {
   readonly kind: string;
   readonly shape: ModelShape;
   readonly backend: string;
-  /** Bytes held by weights and state. */
+  /** Bytes held by weights and state, as of the last call that was settled: some kinds grow. */
   readonly bytes: number;
   /**
    * Probabilities, row-major count x classes. Does not change the model. Where one rounds to 1 the others still tell

@@ -25,7 +25,6 @@ interface Handle {
 interface NativeModel extends ModelShape {
   readonly handle: Handle;
   readonly kind: string;
-  readonly bytes: number;
   readonly backend: string;
 }
 
@@ -62,6 +61,8 @@ interface Addon {
     ...batch: [...RowArguments, Labels, Weights, Int32Array | undefined]
   ): Promise<Float32Array>;
   save(model: Handle): Promise<Uint8Array>;
+  /** Bytes, as of the last call that was settled. */
+  size(model: Handle): number;
   close(model: Handle): void;
 }
 
@@ -151,7 +152,6 @@ class EngineModel implements Model {
   readonly kind: string;
   readonly shape: ModelShape;
   readonly backend: string;
-  readonly bytes: number;
   readonly #addon: Addon;
   readonly #handle: Handle;
 
@@ -161,7 +161,10 @@ class EngineModel implements Model {
     this.kind = native.kind;
     this.shape = { dims: native.dims, denseDims: native.denseDims, classes: native.classes };
     this.backend = native.backend;
-    this.bytes = native.bytes;
+  }
+
+  get bytes(): number {
+    return this.#addon.size(this.#handle);
   }
 
   score(rows: Rows): Promise<Float32Array> {

@@ -31,6 +31,19 @@ describe.each(shapes)('a forest of %o', (shape) => {
   });
 });
 
+it('says how large it has become, and its copy is as large', async () => {
+  const shape = shapes[2];
+  const engine = openEngine({ backend: 'cpu' });
+  const { rows, labels } = randomRows(5, 2_000, shape, 10);
+  const model = engine.create('forest', shape, {}, 9);
+  const empty = model.bytes;
+  await model.learn(rows, labels);
+  expect(model.bytes).toBeGreaterThan(empty);
+  // But for room that was set aside.
+  const copy = engine.load(await model.save());
+  expect(Math.abs(copy.bytes / model.bytes - 1)).toBeLessThan(0.05);
+});
+
 it('says in words what it refuses', () => {
   const make = (options: Record<string, number>) => openEngine().create('forest', shapes[0], options, 1);
   expect(() => make({ trees: 0 })).toThrow(/trees/);
