@@ -31,6 +31,8 @@ export interface Message {
   readonly position: string;
   /** The label a file carries beside the event (files only). Never a feature. */
   readonly label?: string;
+  /** True: handled before, by this gateway or another, and read back: to be remembered, not to be judged. Settling it does nothing. */
+  readonly replay?: true;
 }
 
 /**
@@ -52,6 +54,8 @@ export type Answer =
 export interface Delivery {
   readonly message: Message;
   settle(outcome: Outcome): void;
+  /** False where the transport cannot deliver it again (MQTT QoS 0). Default true. */
+  readonly comesAgain?: boolean;
   /** Only where the sender waits. Called before `settle`; what it says holds when `done` follows. Must not throw. */
   answer?(answer: Answer): void;
 }
@@ -81,6 +85,8 @@ export interface Outgoing {
   readonly headers?: Readonly<Record<string, string>>;
   /** MQTT retained flag; on Kafka the topic's own policy rules. */
   readonly retain?: boolean;
+  /** MQTT only, where a standard wants less than the sink gives: then nobody confirms it. */
+  readonly qos?: 0;
 }
 
 /** Writes to one place. */
@@ -148,6 +154,18 @@ export interface ReadingBody {
   readonly values: Float64Array;
   /** By declared order; null where missing or the field is not a category. */
   readonly categories: readonly (string | null)[];
+  /** What is wrong with values that were given; left out where nothing is. Decoder and features add to it. */
+  flags?: FieldFlag[];
+}
+
+/**
+ * A value that was given and is not used as it is. `invalid`: of another type, out of range, or no declared category;
+ * `unit`: it names another unit than the declared one; `spike`, `stuck`: against what its device sent before.
+ */
+export interface FieldFlag {
+  /** By declared order. */
+  readonly field: number;
+  readonly what: 'invalid' | 'unit' | 'spike' | 'stuck';
 }
 
 // ---------------------------------------------------------------- rows
@@ -176,6 +194,21 @@ export interface ModelShape {
   readonly denseDims: number;
   /** >= 2 */
   readonly classes: number;
+  /** What is done to dense columns by statistics that the model learns with its rows; none where left out. */
+  readonly rules?: readonly ColumnRule[];
+}
+
+/** What happens to one dense column between the row and the model; every statistic is of rows learned, none of rows scored. */
+export interface ColumnRule {
+  /** Position in the row. */
+  readonly column: number;
+  /** What stands for a missing value. */
+  readonly impute: 'none' | 'mean' | 'median';
+  /** Interquartile ranges around the median that are not cut off; 0: nothing is. */
+  readonly clip: number;
+  readonly scale: 'none' | 'zscore' | 'minmax' | 'robust';
+  /** The column holds the code of a category; the model sees how often each label came with it, smoothed. */
+  readonly target: boolean;
 }
 
 /**
@@ -186,7 +219,7 @@ export interface Model {
   readonly kind: string;
   readonly shape: ModelShape;
   readonly backend: string;
-  /** Bytes held by weights and state. */
+  /** Bytes held by weights and state, as of the last call that was settled: some kinds grow. */
   readonly bytes: number;
   /**
    * Probabilities, row-major count x classes. Does not change the model. Where one rounds to 1 the others still tell
@@ -506,11 +539,49 @@ export interface Store {
 
 // ---------------------------------------------------------------- decoding and features
 
-/** Turns one message into its events. Stateless here; throws SluiceError DECODE_* for what cannot be used. */
+/** Turns one message into its events. Throws SluiceError DECODE_* for what cannot be used. */
 export interface Decoder {
   /** What kind of body its events carry. */
   readonly kind: Event['body']['kind'];
+  /** Where the format needs a memory, one of the decoder's own, and what would have to wait is refused. */
   decode(message: Message): readonly Event[];
+  /**
+   * Only of formats in which messages say something about later ones: a memory for one task of one gateway, as `save`
+   * gave it or new. Throws DECODER_STATE for what `save` did not write.
+   */
+  remember?(saved: Uint8Array | null): DecoderMemory;
+}
+
+/** What a decoder knows of its senders: keyed by sender, bounded, saved. */
+export interface DecoderMemory {
+  /**
+   * Decodes in order of arrival; `now` is the clock's. `again`: the message was taken before, or comes from the dead
+   * letters, and says nothing about order. `kept`: its transport keeps messages until they are settled, so that none is
+   * missing after a restart. Throws DECODE_*; what it learned from the message stays.
+   */
+  take(message: Message, now: number, again: boolean, kept?: boolean): Decoded;
+  /** What is to be asked for now; called every second or so. */
+  asks(now: number): readonly Outgoing[];
+  /** Whether something has changed that a restart should not lose; what `save` leaves out after a kill is asked for again. */
+  readonly urgent: boolean;
+  save(): Uint8Array;
+}
+
+/** What became of a message at a decoder with a memory. */
+export interface Decoded {
+  readonly events: readonly Event[];
+  /** Why there are none although it was understood; what it says about other messages holds all the same. Null otherwise. */
+  readonly refusal: import('./errors.ts').SluiceError | null;
+  /** It cannot be decoded before another message has come that frees this name. It stays unsettled, and there are no events. */
+  readonly waitsFor: string | null;
+  /** What waits for this name can be taken again, in its order. */
+  readonly frees: string | null;
+  /** To be published on the broker that the message came from. */
+  readonly requests: readonly Outgoing[];
+  /** Messages before it that never came, by the sender's own numbering. */
+  readonly lost: number;
+  /** 1 where it came after a later one, or again. */
+  readonly late: number;
 }
 
 /** Where a featurizer writes. One arena serves many batches; nothing is allocated per event once it has grown. */
@@ -532,17 +603,59 @@ export interface Featurizer {
   readonly denseDims: number;
   /** Equal regions of the buckets, each a view of the event that a model may have a learner for; 1 where there is but one. */
   readonly views: number;
-  /** The dense columns in order, each with the declared field that it tells of (values, their absence, parts of a time). */
-  readonly columns: readonly { readonly name: string; readonly field: string }[];
-  /** Writes one row's cells; the caller opens and closes the row. */
+  /**
+   * The dense columns in order, each with the declared field that it tells of (values, their absence, parts of a time,
+   * windows: these are derived from values that stand in other columns, and nobody need watch them).
+   */
+  readonly columns: readonly { readonly name: string; readonly field: string; readonly derived?: true }[];
+  /** What a model has to do with dense columns by what it learns; left out where nothing. */
+  readonly rules?: readonly ColumnRule[];
+  /** What it remembers of devices; left out where a row depends on its event alone. */
+  readonly memory?: FeatureMemory;
+  /** Writes one row's cells and remembers the reading; the caller opens and closes the row. */
   write(event: Event, row: RowWriter): void;
-  /** For `sluice decode` and `explain`: the readable names of what write() produced, in order. */
+  /** For `sluice decode` and `explain`: the readable names of what write() would produce now, in order. Remembers nothing. */
   describe(event: Event): readonly {
     readonly name: string;
     readonly index: number;
     readonly value: number;
     readonly part: 'sparse' | 'dense';
   }[];
+}
+
+/** The last readings of each device, from which windows are computed. Bounded; redelivery changes nothing. */
+export interface FeatureMemory {
+  /** Devices remembered now, and the bytes that is all. */
+  readonly devices: number;
+  readonly bytes: number;
+  /** What happened to readings since the last call. */
+  take(): {
+    readonly late: number;
+    readonly duplicates: number;
+    readonly evicted: number;
+    readonly restarted: number;
+  };
+  /**
+   * What is written from now on came in this message; a position `topic/partition/offset` names a stream of its own, in which
+   * a device is not the one of that name elsewhere. `replay`: it is read back.
+   */
+  enter(source: string, position: string, replay?: boolean): void;
+  /** The message that was entered has been applied. */
+  applied(): void;
+  /** The offset applied last of a partition (`topic/partition`), -1 for none. */
+  position(source: string, partition: string): number;
+  /**
+   * Where the rows of a device lie that were made since these bytes were saved: called once a device, when it is first
+   * heard after the start, for rows from `after` (ms) on, oldest first.
+   */
+  recall(find: (device: string, after: number, limit: number) => readonly JoinedRow[]): void;
+  /**
+   * Versioned and checksummed bytes; restoring them gives the same rows. It lets others work in between: what they bring
+   * meanwhile is in the bytes or is not, device by device, and comes again harmlessly.
+   */
+  save(): Promise<Uint8Array>;
+  /** Replaces what is remembered. Throws SluiceError WINDOWS_STATE, remembering nothing, for bytes of other features or damaged ones. */
+  restore(bytes: Uint8Array): void;
 }
 
 // ---------------------------------------------------------------- what app hands from one side to the other

@@ -84,6 +84,8 @@ export interface Verdict {
   readonly backend: string;
   /** Left out where the task decides nothing beyond the label. */
   readonly decided?: Decided;
+  /** What is wrong with values, by field; left out where nothing is. */
+  readonly flags?: Readonly<Record<string, readonly string[]>>;
   readonly receivedAt: number;
   readonly decidedAt: number;
 }
@@ -100,7 +102,7 @@ export function verdictData(v: Verdict): string {
     `"at":"${isoTime(v.event.at)}","label":${label}${decidedData(v.decided)},"score":${six(v.score)},"scores":{${scores}},` +
     `"model":${JSON.stringify(v.model)},"backend":${JSON.stringify(v.backend)},` +
     `"receivedAt":"${isoTime(v.receivedAt)}","tookMs":${Math.max(0, Math.round((v.decidedAt - v.receivedAt) * 1000) / 1000)}` +
-    `${v.event.weak ? ',"identity":"weak"' : ''}}`
+    `${v.flags ? `,"flags":${JSON.stringify(v.flags)}` : ''}${v.event.weak ? ',"identity":"weak"' : ''}}`
   );
 }
 

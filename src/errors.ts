@@ -32,6 +32,14 @@ export const errorTable = {
   DECODE_SHAPE: row('The JSON is valid but has not the declared shape; check `fields` against the payload.'),
   DECODE_TYPE: row('A required field has another type than declared; check `fields` and the sender.'),
   DECODE_DEPTH: row('The nesting is deeper than the limit.'),
+  DECODE_WIRE: row('The payload is not well formed in the binary format of its decoder; check the sender.'),
+  DECODE_VERSION: row(
+    'The sender uses a version or an extension of the format that must be understood and is not; update one of the two.',
+  ),
+  DECODE_UNBORN: row(
+    'The birth that names its metrics did not come in time; see that the node takes rebirth requests, then `sluice dead replay`.',
+  ),
+  DECODE_ALIAS: row('No birth that is known names the aliases of this message; check the edge node.'),
   DECODE_PARTS: row('The mail has more parts than the limit.'),
   DECODE_HEADERS: row('The header section is larger than the limit.'),
   DECODE_MAIL: row('The bytes are not a mail: no header line was found.'),
@@ -40,6 +48,9 @@ export const errorTable = {
   ),
   DECODE_TIMEOUT: row('Decoding took longer than any message may; inspect it with `sluice dead show`.'),
   DECODE_UNEXPECTED: row('The decoder failed in a way it should not; please report it with the dead letter.'),
+  WINDOWS_STATE: row(
+    'What was remembered of the devices is damaged or of other features; their windows begin anew.',
+  ),
   // transport
   BROKER_UNREACHABLE: row('Check the address, the network and that the broker runs.', true),
   BROKER_AUTH: row('Check user, password, certificates and access rules of the broker.', true),
@@ -82,6 +93,9 @@ export const errorTable = {
     'The stored dead letter was altered or damaged and is not used; drop it, and find out who writes to the store.',
   ),
   STORE_FAILED: row('Reading or writing the store failed; check the disk.', true),
+  DECODER_STATE: row(
+    'What a decoder had saved of its senders cannot be used and is set aside; their births are asked for again.',
+  ),
   DETECTOR_STATE: row(
     'The saved state of drift detection cannot be used and is set aside; detection learns its references anew.',
   ),

@@ -47,6 +47,20 @@ export const signals = {
   ]),
   published: counter('Messages confirmed by a sink.', ['sink', 'what']),
   dead_letters: counter('Messages that became a dead letter, by code.', ['task', 'code'], 'warn'),
+  sequence_lost: counter(
+    'Messages that never came, by the numbering of their senders (Sparkplug `seq`).',
+    ['task'],
+    'warn',
+  ),
+  sequence_late: counter('Messages that came after later ones of their sender, or again.', ['task']),
+  requests_sent: counter('Requests to senders, such as a Sparkplug rebirth.', ['task']),
+  requests_unsent: counter(
+    'Requests to senders that no sink of the task can carry to the broker of its source.',
+    ['task'],
+    'warn',
+  ),
+  parked_messages: gauge('Messages that wait, unsettled, for one that makes them readable.', ['task']),
+  parked_bytes: gauge('Payload bytes of such messages.', ['task']),
   settled: counter('Messages acknowledged to their source.', ['source']),
   in_flight_events: gauge('Messages taken and not yet settled.', []),
   in_flight_bytes: gauge('Payload bytes taken and not yet settled.', []),
@@ -103,6 +117,28 @@ export const signals = {
   quality_tested: gauge('Verdicts whose true label came.', ['task']),
   quality_correct: gauge('Verdicts whose true label came and agreed.', ['task']),
   snapshots: counter('Snapshots written.', ['task']),
+  // readings
+  field_flags: counter(
+    'Values that were wrong (invalid, unit, spike, stuck), and readings passed over for want of a field (dropped).',
+    ['task', 'field', 'what'],
+  ),
+  field_silent: counter(
+    'A declared field was missing in 200 readings in a row: it never came, or comes no more.',
+    ['task', 'field'],
+    'warn',
+  ),
+  field_heard: counter('A field that was silent comes again.', ['task', 'field'], 'info'),
+  field_unit: counter(
+    'Values in another unit than the declared one; they count as missing.',
+    ['task', 'field'],
+    'warn',
+  ),
+  windows_devices: gauge('Devices whose last readings are remembered.', ['task']),
+  windows_bytes: gauge('Bytes that these readings take.', ['task']),
+  windows_events: counter(
+    'Readings too late to be remembered, or remembered already (late, duplicate); devices forgotten for want of room, or begun anew after their clock went back (evicted, restarted).',
+    ['task', 'what'],
+  ),
   // decisions
   decisions: counter('Verdicts by what was decided (none, unsure, tag, hold).', ['task', 'action']),
   decision_confirmed: gauge('Confirmed events that the thresholds of a decision stand on.', ['task']),

@@ -2,6 +2,7 @@
 import type { BenchCase } from '../case.ts';
 import { driftCases } from './drift.ts';
 import { flowCases } from './flow.ts';
+import { forestCases } from './forest.ts';
 import { loopCases } from './loop.ts';
 import { mailCases } from './mail.ts';
 import { mailAttackCases } from './mail-attacks.ts';
@@ -9,11 +10,13 @@ import { mailQualityCases } from './mail-quality.ts';
 import { mailSpeedCases } from './mail-speed.ts';
 import { mailWorkerCases } from './mail-workers.ts';
 import { microCases } from './micro.ts';
+import { readingCases } from './readings.ts';
 import { swapCases } from './swap.ts';
 import { textCases } from './text.ts';
 
 export const cases: readonly BenchCase[] = [
   ...microCases,
+  ...readingCases,
   ...textCases,
   ...mailCases,
   ...mailAttackCases,
@@ -21,6 +24,7 @@ export const cases: readonly BenchCase[] = [
   ...mailSpeedCases,
   ...mailWorkerCases,
   ...driftCases,
+  ...forestCases,
   ...loopCases,
   ...flowCases,
   ...swapCases,

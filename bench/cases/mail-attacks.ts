@@ -3,9 +3,11 @@
  * Taught are the first 2,400 mails of the stream, tried all that follow them, in time. `frozen` is a filter that
  * learns nothing after that; `learning` gets each label once it has given its verdict, as a gateway does.
  */
+import { seededRandom } from '../../src/task/random.ts';
 import { type BenchCase, measure } from '../case.ts';
 import { mailTask, realMails } from '../inputs.ts';
 import { ATTACKS } from '../mail/attacks.ts';
+import { decidedUnder, type Treated } from '../mail/decided.ts';
 import {
   attackerOf,
   type Figures,
@@ -150,6 +152,7 @@ function poisons({ taught }: Stream): Readonly<Record<string, readonly Lesson[]>
   return {
     none: honest(taught),
     '1 % flipped at random': flips(0.01),
+    '2 % flipped at random': flips(0.02),
     '5 % flipped at random': flips(0.05),
     '10 % flipped at random': flips(0.1),
     'dictionary attack, 1 % of the mails': withDictionary(taught, 0.01, attacker),
@@ -176,6 +179,55 @@ async function poisonPage(stream: Stream, sides: readonly Side[], tell: Tell): P
     rows.set(name, row);
   }
   return pageOf('labels', rows);
+}
+
+/** Shares of the ham that may be tagged: the default, and one with much evidence in a stream of this length. */
+const BUDGETS = [0.001, 0.01] as const;
+/** Draws of random flips. */
+const DRAWS = [1, 2, 3] as const;
+
+/** By name: what is taught instead of the truth all along, in one draw or several. */
+function liesAllAlong(mails: readonly Specimen[]): Readonly<Record<string, readonly (readonly Lesson[])[]>> {
+  const flips = (share: number) =>
+    DRAWS.map((draw) => flipped(mails, share, seededRandom(draw, 'flips all along')));
+  const busy = busiestSender(mails);
+  return {
+    none: [honest(mails)],
+    ...Object.fromEntries([1, 2, 5, 10].map((n) => [`${n} % flipped at random`, flips(n / 100)])),
+    'the good mail of the busiest sender called spam': [
+      turned(mails, ({ raw, spam }) => !spam && senderOf(raw) === busy),
+    ],
+  };
+}
+
+const sumOf = (all: readonly Treated[]): Treated => ({
+  mails: all.reduce((sum, { mails }) => sum + mails, 0),
+  tagged: all.reduce((sum, { tagged }) => sum + tagged, 0),
+  unsure: all.reduce((sum, { unsure }) => sum + unsure, 0),
+});
+
+const share = (part: number, { mails }: Treated, digits: number): string =>
+  `${number((100 * part) / Math.max(1, mails), digits)} (${part.toLocaleString('en-US')} of ${mails.toLocaleString('en-US')})`;
+
+/** What a gateway does with mail while labels lie all along. */
+async function decisionPage(mails: readonly Specimen[], tell: Tell): Promise<string> {
+  const rows = new Map<string, Row>();
+  const truth = mails.map(({ spam }) => spam);
+  for (const [name, draws] of Object.entries(liesAllAlong(mails))) {
+    const row: Record<string, string> = {};
+    for (const budget of BUDGETS) {
+      tell(`decision within ${budget}: ${name}`);
+      const found = [];
+      for (const [i, lessons] of draws.entries())
+        found.push(await decidedUnder(lessons, truth, budget, i + 1));
+      const [ham, spam] = [sumOf(found.map((one) => one.ham)), sumOf(found.map((one) => one.spam))];
+      row[`budget ${100 * budget} %: ham tagged %`] = share(ham.tagged, ham, 2);
+      row[`budget ${100 * budget} %: spam tagged %`] = share(spam.tagged, spam, 1);
+      row[`budget ${100 * budget} %: spam unsure %`] = share(spam.unsure, spam, 1);
+    }
+    rows.set(name, row);
+  }
+  return pageOf('labels all along', rows);
 }
 
 /** Of spam that a frozen filter misses: the how manyth copy is caught when each is labelled once it has passed. */
@@ -232,6 +284,7 @@ const mailAttacks: BenchCase = {
     const pages = [
       await attackPage(stream, sides, goOn, tell),
       await poisonPage(stream, sides, tell),
+      await decisionPage(specimens, tell),
       await campaignLine(stream, full, bytes),
     ];
     other?.close?.();

@@ -10,12 +10,14 @@ const MAX_CHANGES = 12;
 export class Mutator {
   readonly #pool: Uint8Array[];
   readonly #bytes: Buffer;
+  readonly #tokens: readonly Uint8Array[];
   #length = 0;
   #state: number;
 
-  /** `pool` may grow between mails. */
-  constructor(pool: Uint8Array[], seed: number, room: number) {
+  /** `pool` may grow between mails. `tokens`: what is strewn in, of MIME and HTML where nothing else is given. */
+  constructor(pool: Uint8Array[], seed: number, room: number, tokens: readonly Uint8Array[] = TOKENS) {
     this.#pool = pool;
+    this.#tokens = tokens;
     this.#bytes = Buffer.alloc(room);
     this.#state = seed | 0 || 1;
   }
@@ -51,7 +53,7 @@ export class Mutator {
     else if (kind === 4) this.#length = this.#below(8) === 0 ? at : this.#length;
     else if (kind === 5) this.#repeat(at);
     else if (kind === 6) this.#move(at, this.#span());
-    else this.#insert(at, TOKENS[this.#below(TOKENS.length)]);
+    else this.#insert(at, this.#tokens[this.#below(this.#tokens.length)]);
   }
 
   /** Mostly short. */

@@ -88,6 +88,9 @@ export function numberTask(files: MailFiles): Task {
     ...{
       model: { kind: 'bogofilter', options: {} },
       columns: [],
+      fields: null,
+      memory: null,
+      readBack: () => {},
       decision: null,
       selfTraining: false,
       fingerprint: '',

@@ -60,7 +60,7 @@ function labelLine({ systems }: CorpusFigures): string[] {
 export function qualityPage(corpora: readonly CorpusFigures[], peer: string): string {
   const intro = [
     `One default configuration, the preset \`fast\`, and ${peer} with its defaults, all by the same protocol code: same order, labels, times and seeds, and the same measures.`,
-    'By `active` and `errors` each system asks and errs by its own scores; of bogofilter, spam from 0.5 on, where it is most accurate. Where that is said, an error is also what is unsure by the cutoffs of bogofilter, for both: someone files it by hand.',
+    'By `active` and `errors` each system asks and errs by its own scores; of bogofilter, spam from 0.5 on, where it is most accurate. Under `errors` no opinion is no right verdict, for both: none is given before 50 labels, 5 of each, were learned, nor where a system itself is unsure, Sluice by its decision, bogofilter between its cutoffs 0.45 and 0.99. `by labels alone` is without that last: Sluice with `decision.tag=off`, bogofilter with spam from 0.5 on.',
     'The scores of bogofilter are taken in full; ties, of which there are many at 0 and 1, count one half in the area and against the spam at the threshold.',
   ].join(' ');
   const parts = corpora.flatMap((one) => [

@@ -5,8 +5,8 @@
  */
 import type { Engine } from '../../src/contract.ts';
 import { evaluate, type Protocol } from '../../src/task/evaluation.ts';
-import { parseFeedback } from '../../src/task/feedback.ts';
-import { runStream } from '../../src/task/protocols.ts';
+import { dependsOnVerdict, parseFeedback } from '../../src/task/feedback.ts';
+import { type Observer, runStream } from '../../src/task/protocols.ts';
 import { openTask, type Task } from '../../src/task/task.ts';
 import { Bogofilter, type MailFiles, numberTask } from './bogofilter.ts';
 import { type Corpus, streamOf } from './corpora.ts';
@@ -18,8 +18,8 @@ export interface Setting {
   readonly name: string;
   readonly protocol: Protocol;
   readonly feedback: string;
-  /** Whether scores between those two are no verdict, and so an error. */
-  readonly unsure?: readonly [ham: number, spam: number];
+  /** By the labels alone: no decision, no Unsure, one half parts ham from spam. */
+  readonly labelsAlone?: boolean;
   /** Whether chance has a part in it. */
   readonly random: boolean;
   /** Counted from these events on, from 0: a row of the page each. */
@@ -36,20 +36,12 @@ const holdout = (trainFraction: number): Setting => ({
   ...{ protocol: { kind: 'holdout', trainFraction }, feedback: 'immediate', random: false, from: [0] },
 });
 
-/** The `ham_cutoff` and `spam_cutoff` of bogofilter, beyond which it is sure by its own word. */
-const SURE = [0.45, 0.99] as const;
-
-/** Errors as those see them who file what is `unsure` by hand. */
-const withUnsure = (setting: Setting): Setting => ({
+/** Where two verdicts are all that each may give. */
+const byLabelsAlone = (setting: Setting): Setting => ({
   ...setting,
-  name: `${setting.name}, unsure from ${SURE[0]} to ${SURE[1]} is an error`,
-  unsure: SURE,
+  name: `${setting.name}, by labels alone`,
+  labelsAlone: true,
 });
-
-const isUnsure =
-  ({ unsure }: Setting) =>
-  (scores: Float32Array, offset: number): boolean =>
-    unsure !== undefined && scores[offset + 1] > unsure[0] && scores[offset + 1] < unsure[1];
 
 /** What mail is tested with; `scale` divides the numbers of events. */
 export function mailSettings(scale: number): Setting[] {
@@ -63,9 +55,9 @@ export function mailSettings(scale: number): Setting[] {
     ...[0.7, 0.5, 0.6, 0.8, 0.9].map(holdout),
     prequential('noisy:0.1'),
     prequential(`active:${n(500)}`),
-    ...[errors, withUnsure(errors)],
+    ...[errors, byLabelsAlone(errors)],
     prequential('partial:0.05'),
-    ...[noisyErrors, withUnsure(noisyErrors)],
+    ...[noisyErrors, byLabelsAlone(noisyErrors)],
   ];
 }
 
@@ -91,14 +83,13 @@ export type System = (course: Course) => Promise<Outcome>;
 /** Sluice as `evaluate spam` runs it: nothing said but the preset of what is read. */
 export function sluice(engine: Engine, preset: 'full' | 'fast'): System {
   return async ({ corpus, setting, seed }) => {
-    const task = mailTask(preset, seed);
+    const task = mailTask(preset, seed, setting.labelsAlone ? { tag: 'off' } : {});
     const verdicts: Verdict[] = [];
     const result = await evaluate({
       ...{ task, engine, seed, train: null, protocol: setting.protocol },
       input: streamOf(corpus.messages),
       total: corpus.messages.length,
       feedback: parseFeedback(setting.feedback),
-      isUnsure: isUnsure(setting),
       onTested: ({ index, truth, predicted, scores, offset }) => {
         verdicts.push({ index, truth, predicted, spam: scores[offset + 1] });
       },
@@ -116,10 +107,10 @@ function checkSame(reported: number | undefined, counted: number): void {
     throw new Error(`evaluate reports ${reported} % for 1 - AUC, here it is ${counted} %`);
 }
 
-function mailTask(preset: 'full' | 'fast', seed: number): Task {
+function mailTask(preset: 'full' | 'fast', seed: number, decision: object): Task {
   return openTask({
     ...{ name: 'spam', event: 'email', labels: ['ham', 'spam'], decode: { kind: 'mime' } },
-    ...{ features: { options: { preset } }, seed },
+    ...{ features: { options: { preset } }, seed, decision },
   });
 }
 
@@ -134,6 +125,19 @@ function testFrom({ corpus, setting }: Course): number {
 /** Accuracy of a score is counted from here on, by bogofilter's own rule of a cutoff, which counts as spam. */
 const EVEN = 0.5;
 
+/** The `ham_cutoff` and `spam_cutoff` of bogofilter: between them it says Unsure. */
+const SURE = { ham: 0.45, spam: 0.99 } as const;
+
+/** Where bogofilter has no opinion by its own word, as a gateway has none where it decides `unsure`. */
+const thirdVerdict = (model: Bogofilter): Observer => ({
+  met: () => {},
+  scored: ({ id }) => {
+    const spam = model.spamicity.get(Number(id)) as number;
+    return spam > SURE.ham && spam < SURE.spam ? { action: 'unsure' } : null;
+  },
+  labelled: () => {},
+});
+
 /** bogofilter with the mails of `files`, which are those of the course's corpus. */
 export function bogofilter(files: MailFiles, program?: string): System {
   let runs = 0;
@@ -142,12 +146,13 @@ export function bogofilter(files: MailFiles, program?: string): System {
     const task = numberTask(files);
     runs += 1;
     const model = new Bogofilter(files, task.shape, `words-${runs}`, program);
+    const feedback = parseFeedback(setting.feedback);
     const verdicts: Verdict[] = [];
     try {
       const { labelsGiven } = await runStream(streamOf(corpus.messages), {
         ...{ task, model, seed, total: corpus.messages.length, testFrom: testFrom(course) },
-        feedback: parseFeedback(setting.feedback),
-        isUnsure: isUnsure(setting),
+        feedback,
+        observer: dependsOnVerdict(feedback) && !setting.labelsAlone ? thirdVerdict(model) : null,
         frozen: setting.protocol.kind === 'holdout',
         onTested: ({ id, index, truth }) => {
           const spam = model.spamicity.get(Number(id)) as number;

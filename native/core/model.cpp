@@ -1,6 +1,7 @@
 #include "core/model.h"
 
 #include "core/failure.h"
+#include "core/forest.h"
 #include "core/linear.h"
 #include "core/stack.h"
 #include "core/text.h"
@@ -21,6 +22,9 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"linear", create_linear, read_linear,
      [](const sluice_backend& table) { return table.linear_score != nullptr; }},
+    // Lives in host memory and uses of a backend only its threads.
+    {"forest", create_forest, read_forest,
+     [](const sluice_backend& table) { return table.upload == nullptr; }},
     // Runs in host memory on the calling thread: any backend whose memory is that of the host will do.
     {"stack", create_stack, read_stack, [](const sluice_backend& table) { return table.upload == nullptr; }},
     {"text", create_text, read_text, [](const sluice_backend& table) { return table.text_score != nullptr; }},

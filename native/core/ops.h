@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 /* Rises whenever a struct or the meaning of an entry changes. */
-#define SLUICE_BACKEND_ABI 3u
+#define SLUICE_BACKEND_ABI 4u
 /* A backend library exports this function; it returns a table that lives as long as the library. */
 #define SLUICE_BACKEND_SYMBOL "sluice_backend_table"
 
@@ -156,6 +156,10 @@ typedef struct sluice_backend {
   int (*text_step)(void* device, sluice_text* model, const sluice_rows* rows, const int32_t* labels,
                    const float* weights, const int32_t* schedule, uint64_t entries, float* scores,
                    const int32_t* stop);
+
+  /* (optional; default: work(context) is called once, by the caller) Calls work(context) on up to as many
+   * host threads as the device has, the caller's among them, and returns when all have returned. */
+  void (*parallel)(void* device, void (*work)(void* context), void* context);
 } sluice_backend;
 
 #ifdef __cplusplus

@@ -201,6 +201,10 @@ int text_step(void* device, sluice_text* model, const sluice_rows* rows, const i
   return whole ? SLUICE_OK : SLUICE_STOPPED;
 }
 
+void parallel(void* device, void (*work)(void*), void* context) {
+  static_cast<CpuDevice*>(device)->pool.run(work, context);
+}
+
 }  // namespace
 
 const sluice_backend* cpu_backend() {
@@ -219,6 +223,7 @@ const sluice_backend* cpu_backend() {
       .linear_step = linear_step,
       .text_score = text_score,
       .text_step = text_step,
+      .parallel = parallel,
   };
   return &table;
 }

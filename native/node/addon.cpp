@@ -109,7 +109,6 @@ Napi::Value describe_model(Napi::Env env, std::unique_ptr<Model> model) {
   result.Set("dims", model->shape().dims);
   result.Set("denseDims", model->shape().dense_dims);
   result.Set("classes", model->shape().classes);
-  result.Set("bytes", static_cast<double>(model->bytes()));
   result.Set("backend", model->device().table().name);
   auto handle = std::make_unique<ModelHandle>();
   handle->classes = model->shape().classes;
@@ -174,6 +173,13 @@ Napi::Value save(const Napi::CallbackInfo& info) {
                  [&] { return submit_save(*unwrap<ModelHandle>(info[0], kModelTag).strand, info); });
 }
 
+Napi::Value size(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto& model = unwrap<ModelHandle>(info[0], kModelTag);
+    return Napi::Number::New(info.Env(), static_cast<double>(model.strand->bytes()));
+  });
+}
+
 Napi::Value close(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     unwrap<ModelHandle>(info[0], kModelTag).strand->close();
@@ -193,6 +199,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("learn", learn);
   add("step", step);
   add("save", save);
+  add("size", size);
   add("close", close);
   return exports;
 }

@@ -21,6 +21,7 @@ void expect(napi_status status) {
 
 Strand::Strand(napi_env env, std::unique_ptr<Model> model)
     : env_(env), model_(std::move(model)), bytes_(static_cast<int64_t>(model_->bytes())) {
+  measured_ = bytes_;
   report_memory(bytes_);
 }
 
@@ -32,6 +33,14 @@ Strand::~Strand() {
 void Strand::report_memory(int64_t bytes) {
   int64_t total;
   napi_adjust_external_memory(env_, bytes, &total);
+}
+
+/** Some kinds grow as they learn. */
+void Strand::grow() {
+  const int64_t now = measured_;
+  if (closed_ || now == bytes_) return;
+  report_memory(now - bytes_);
+  bytes_ = now;
 }
 
 napi_value Strand::submit(std::unique_ptr<Job> job, napi_value pinned) {
@@ -112,6 +121,7 @@ void Strand::perform(Job& job) {
     job.code_ = "INTERNAL";
     job.sentence_ = "an unknown exception";
   }
+  measured_ = static_cast<int64_t>(model_->bytes());
 }
 
 /** From the strand. Where the environment is ending nobody waits for the job; its references end with it. */
@@ -131,6 +141,7 @@ void Strand::on_post(napi_env env, napi_value, void* context, void* data) {
 }
 
 void Strand::settle(Job& job) {
+  grow();
   napi_value pinned = nullptr, value = nullptr;
   napi_get_reference_value(env_, job.pinned_, &pinned);
   napi_delete_reference(env_, job.pinned_);

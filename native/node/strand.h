@@ -12,6 +12,7 @@
 
 #include <node_api.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -48,6 +49,8 @@ class Strand : public std::enable_shared_from_this<Strand> {
   Strand& operator=(const Strand&) = delete;
 
   bool closed() const { return closed_; }
+  /** What the model holds, as of the last job that was settled; while it was open, where it is closed. */
+  int64_t bytes() const { return bytes_; }
   /** Promise of the job. `pinned` is a JS array of all that must live until then. */
   napi_value submit(std::unique_ptr<Job> job, napi_value pinned);
   void close();
@@ -62,12 +65,14 @@ class Strand : public std::enable_shared_from_this<Strand> {
   void hold();
   void let_go();
   void report_memory(int64_t bytes);
+  void grow();
   static void on_post(napi_env env, napi_value, void* context, void* data);
   static void on_environment_end(void* self);
 
   napi_env env_;
   std::unique_ptr<Model> model_;
-  int64_t bytes_;
+  int64_t bytes_;                     // told to the JS engine
+  std::atomic<int64_t> measured_{0};  // by the strand after its last job
   bool closed_ = false;
   size_t pending_ = 0;
   napi_threadsafe_function post_ = nullptr;

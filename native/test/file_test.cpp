@@ -28,6 +28,13 @@ std::vector<uint8_t> trained_stack(const Shape& shape) {
   return model->save();
 }
 
+/** Few trees of few rows, so that it is small. */
+std::vector<uint8_t> trained_forest(const Shape& shape) {
+  auto model = make_forest(shape, cpu_device(), {{"trees", 1}, {"grace", 2}});
+  learn(*model, random_batch(21, 60, shape, 5));
+  return model->save();
+}
+
 std::string load_code(const std::vector<uint8_t>& bytes) {
   static const auto device = cpu_device();
   return failure_code([&] { load_model(device, bytes.data(), bytes.size()); });
@@ -89,7 +96,8 @@ TEST(File, EveryFlippedBitIsRefused) {
 }
 
 TEST(File, EveryTruncationAndExtensionIsRefused) {
-  for (const auto& good : {trained_file({256, 3, 2}), trained_text(64), trained_text(64, 0)}) {
+  for (const auto& good :
+       {trained_file({256, 3, 2}), trained_text(64), trained_text(64, 0), trained_forest({0, 1, 2})}) {
     for (size_t size = 0; size < good.size(); ++size) {
       std::vector<uint8_t> shorter(good.begin(), good.begin() + static_cast<long>(size));
       ASSERT_EQ(load_code(shorter), "MODEL_CORRUPT") << size;
@@ -175,6 +183,7 @@ TEST(File, ResealedMutationsAreRefusedOrSound) {
   expect_refused_or_sound(trained_file({512, 2, 3}), {512, 2, 3});
   expect_refused_or_sound(trained_text(512), {512, 0, 2});
   expect_refused_or_sound(trained_stack({64, 2, 3}), {64, 2, 3});
+  expect_refused_or_sound(trained_forest({64, 3, 3}), {64, 3, 3});
 }
 
 /** Each value that no model writes, at its place in the file of a text model with one used bucket. */

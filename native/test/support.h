@@ -115,6 +115,23 @@ inline std::unique_ptr<Model> make_text(uint32_t dims, double views,
   return create_model(std::move(device), "text", {dims, 0, 2}, text_options(views, guard, all), 7);
 }
 
+/** As kinds.ts has them, with some changed. */
+inline Options forest_options(const Options& changes = {}) {
+  Options options{{"trees", 5},    {"columns", 0.6},     {"candidates", 0.3}, {"bagging", 6},
+                  {"grace", 8},    {"confidence", 0.01}, {"tie", 0.05},       {"warning", 0.1},
+                  {"drift", 0.01}, {"better", 0.05},     {"retired", 1},      {"predictor", 2},
+                  {"balance", 0},  {"memory", 64}};
+  for (const auto& [name, value] : changes)
+    for (auto& [known, own] : options)
+      if (known == name) own = value;
+  return options;
+}
+
+inline std::unique_ptr<Model> make_forest(const Shape& shape, std::shared_ptr<Device> device = cpu_device(),
+                                          const Options& changes = {}) {
+  return create_model(std::move(device), "forest", shape, forest_options(changes), 7);
+}
+
 inline std::vector<float> score(const Model& model, const OwnedBatch& rows) {
   Batch batch = rows.view();
   const Stop stop{0};

@@ -244,6 +244,7 @@ export class Dashboard {
     return {
       feedback: async (request) => (await desk()?.feedback(request)) ?? gone,
       label: async (request) => (await desk()?.label(request)) ?? gone,
+      take: async (task, feedback) => (await desk()?.take(task, feedback)) ?? gone,
       replay: async (ids) => (await desk()?.replay(ids)) ?? gone,
       drop: async (ids) => (await desk()?.drop(ids)) ?? gone,
       find: async ({ task, text, at, limit }) => {

@@ -2,8 +2,10 @@
  * What a person at the dashboard asks of a running gateway: find an event, why it was judged so, give its label, look
  * at dead letters and send them again. Nothing here is in the way of the flow; each answer says in words what was done.
  */
+import { createHash } from 'node:crypto';
 import type { DeadLetter, Event, Model, Store } from '../contract.ts';
 import { decoders } from '../decode/index.ts';
+import { decodeFeedback, type Feedback } from '../envelope.ts';
 import { asSluiceError } from '../errors.ts';
 import { type FoundAmong, findAmong, type IncidentQuery } from '../fleet/incident.ts';
 import { bucketNames, explainRow } from '../task/explanation.ts';
@@ -29,6 +31,8 @@ const PARTS: Readonly<Record<string, string>> = {
   links: 'links',
   structure: 'layout',
   raw: 'letter patterns',
+  headerForm: 'header style',
+  textForm: 'writing style',
 };
 /** Words next to each other, not the fragments of `raw`, words with gaps or what stands for a number. */
 const QUOTE = /^body: (?=(?!number )[^_]*\p{L}{4}[^_]*$)/u;
@@ -125,8 +129,33 @@ export class Desk {
       const error = asSluiceError(thrown);
       return { ...no(error.message), retry: error.retry };
     }
-    if (label === null) return yes('the label is taken back');
+    if (label === null && found) return yes('the label is taken back');
+    if (label === null) return { ...yes('the event is not here; taking back waits for it'), waiting: true };
     return found ? yes(`learned as ${label}`) : { ...yes(`${label} waits for its event`), waiting: true };
+  }
+
+  /** Feedback as a broker brings it, all of it or nothing. */
+  async take(task: string, payload: Uint8Array): Promise<ActionReply> {
+    const unit = this.#units.get(task);
+    if (!unit) return no(`there is no task ${task} at this gateway`);
+    let feedback: Feedback[];
+    try {
+      feedback = decodeFeedback(payload, this.#now(), sha256);
+      const wrong = feedback.find(({ label }) => label !== null && !unit.task.labels.includes(label));
+      if (wrong) return no(`${wrong.label} is not a label of ${task}`);
+      const waiting = feedback.filter(({ target }) => !this.#isHere(task, target)).length;
+      await unit.labels.give(feedback);
+      const text = `${feedback.length} taken, ${waiting} of them for events that are not here`;
+      return { ...yes(text), ...(waiting > 0 ? { waiting: true } : {}) };
+    } catch (thrown) {
+      const error = asSluiceError(thrown);
+      return { ...no(error.message), retry: error.retry };
+    }
+  }
+
+  /** A span takes what it finds, and waits for nothing. */
+  #isHere(task: string, target: Feedback['target']): boolean {
+    return target.kind === 'span' || this.#store.join.find(task, target.name) !== null;
   }
 
   /** Newest first. */
@@ -166,5 +195,6 @@ function midOf(head: Uint8Array): string[] {
   }
 }
 
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const yes = (text: string): ActionReply => ({ ok: true, text });
 const no = (text: string): ActionReply => ({ ok: false, text });

@@ -16,6 +16,7 @@ import { openStore } from '../state.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { Background } from './background.ts';
 import { Desk } from './desk.ts';
+import { tellReadings } from './devices.ts';
 import { Door } from './door.ts';
 import { Ports, REFUSED } from './ports.ts';
 import { feedbackPlace, openFeedback, openSource } from './transport.ts';
@@ -166,7 +167,14 @@ export class Gateway {
     await Promise.all(units.map((unit) => step(() => unit.fleet?.feed.stop())));
     await step(() => this.#windows?.publish());
     this.#windows = null;
-    await Promise.all(units.flatMap(({ watch, deciding }) => [watch.save(), deciding?.save()]));
+    for (const unit of units) tellReadings(unit, telemetry);
+    const saved = units.flatMap(({ watch, deciding, devices, senders }) => [
+      watch.save(),
+      deciding?.save(),
+      devices?.save(),
+      senders?.save('all'),
+    ]);
+    await Promise.all(saved);
     this.#units.clear();
     await Promise.all(ports.map((port) => step(() => port.publisher.stop())));
     const boards = this.#ports.boards.map(([, board]) => board.close());
@@ -268,11 +276,19 @@ export class Gateway {
     );
     this.#background.every(this.#config.monitor.window, async () => this.#windows?.publish());
     this.#background.every(1_000, () => replayer.tick());
-    this.#background.every(1_000, async () => this.#gauges());
+    this.#background.every(1_000, async () => {
+      this.#gauges();
+      for (const { lane, senders } of this.#units.values()) {
+        lane.tick();
+        await senders?.save('urgent');
+      }
+    });
     this.#background.every(60_000, async () => {
-      for (const { watch, deciding } of this.#units.values()) {
+      for (const { watch, deciding, devices, senders } of this.#units.values()) {
         await watch.save();
         await deciding?.save();
+        await devices?.save();
+        await senders?.save('all');
       }
     });
     this.#background.every(10_000, async () => {
@@ -306,7 +322,10 @@ export class Gateway {
   #gauges(): void {
     const { telemetry } = this.#context;
     telemetry.set('ready', {}, this.health().ok ? 1 : 0);
-    for (const { deciding } of this.#units.values()) deciding?.tell();
+    for (const unit of this.#units.values()) {
+      unit.deciding?.tell();
+      tellReadings(unit, telemetry);
+    }
     this.#pipeline?.tell();
     this.#suspects?.tick();
     for (const { name } of this.#ports.all) {

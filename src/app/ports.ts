@@ -65,6 +65,22 @@ export class Ports {
     });
   }
 
+  /**
+   * The sinks of a task that publish where a source reads: those on its own broker, else, since a broker has many
+   * addresses, all that speak as it does. Only MQTT has senders that listen.
+   */
+  reaching(task: string, source: string): Port[] {
+    const { sources, sinks } = this.#context.config;
+    const from = Object.hasOwn(sources, source) ? sources[source] : null;
+    const speaking = this.of(task).filter(({ name }) => sinks[name].type === 'mqtt');
+    if (from?.type !== 'mqtt') return [];
+    const near = speaking.filter(({ name }) => {
+      const sink = sinks[name];
+      return sink.type === 'mqtt' && String(sink.url) === String(from.url);
+    });
+    return near.length > 0 ? near : speaking;
+  }
+
   /** Where `what` of a task goes. */
   outputs(task: string, what: string): Output[] {
     return this.of(task).map(({ name }) => this.output(name, task, what));

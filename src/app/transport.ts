@@ -7,6 +7,8 @@ import type { Board, IoContext, Sink, Source, Transport } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { transports } from '../io/index.ts';
 import { feedbackName } from '../io/mqtt/ids.ts';
+import { openTask } from '../task/task.ts';
+import { taskSpec } from './spec.ts';
 
 type AnyTransport = Transport<unknown, unknown>;
 
@@ -22,8 +24,19 @@ function sinkSide(config: Config, name: string): NonNullable<AnyTransport['sink'
 
 export function openSource(config: Config, name: string, io: IoContext): Source {
   const options = config.sources[name];
-  return transportOf(options.type).source.open(name, options, io);
+  if (options.type !== 'kafka') return transportOf(options.type).source.open(name, options, io);
+  const warmup = options.warmup ?? (isRemembered(config, name) ? WARMUP : 0);
+  return transportOf(options.type).source.open(name, { ...options, warmup }, io);
 }
+
+/** Messages of a partition that are read back, where nothing is said. */
+const WARMUP = 1_000;
+
+/** Whether a task that reads this source remembers devices. */
+const isRemembered = (config: Config, source: string): boolean =>
+  Object.entries(config.tasks).some(
+    ([name, { from }]) => from.includes(source) && openTask(taskSpec(config, name)).memory !== null,
+  );
 
 /** MQTT sinks also keep `sluice/<site>/state`: online at each connect, offline by the broker's last will. */
 export function openSink(config: Config, name: string, io: IoContext): Sink {

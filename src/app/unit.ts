@@ -3,7 +3,7 @@
  * belongs to a fleet (`models`), what follows the hub and tells it the labels.
  */
 import type { Config } from '../config.ts';
-import type { Bury, Clock, Decided, Engine, Event, JournalEntry, Store } from '../contract.ts';
+import type { Bury, Clock, Decided, Engine, Event, JournalEntry, Outgoing, Store } from '../contract.ts';
 import { asSluiceError } from '../errors.ts';
 import { type Base, bundleBase } from '../fleet/base.ts';
 import { newDeltaTest } from '../fleet/delta.ts';
@@ -13,12 +13,15 @@ import { Labels } from '../fleet/labels.ts';
 import { Learner } from '../fleet/learner.ts';
 import { OwnLabels } from '../fleet/own-labels.ts';
 import { RowsFeed } from '../fleet/rows-feed.ts';
-import { Lane, type ScoredNumbers } from '../flow/lane.ts';
+import { Lane, type LaneContext, type ScoredNumbers } from '../flow/lane.ts';
+import { ParkingPreparer, parkingLimits } from '../flow/parking.ts';
 import type { PublicKey } from '../model/signing.ts';
 import { openTask, type Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { Deciding } from './deciding.ts';
+import { Devices } from './devices.ts';
 import type { Ports } from './ports.ts';
+import { Senders } from './senders.ts';
 import { taskSpec } from './spec.ts';
 import { boardSink } from './transport.ts';
 import { Watch } from './watch.ts';
@@ -32,6 +35,10 @@ export interface Unit {
   readonly watch: Watch;
   /** Null where the task decides nothing beyond the label. */
   readonly deciding: Deciding | null;
+  /** What the features remember of devices; null where rows depend on their event alone. */
+  readonly devices: Devices | null;
+  /** What the decoder remembers of senders; null where messages stand for themselves. */
+  readonly senders: Senders | null;
   /** Null where the gateway stands alone. */
   readonly fleet: { readonly installer: Installer; readonly feed: RowsFeed } | null;
 }
@@ -98,11 +105,14 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     blockMs: Math.min(BLOCK_MS, config.monitor.window),
   });
   const deciding = openDeciding(task, learner, context);
+  const { memory } = task;
+  const devices = memory && new Devices({ task, memory, folder: config.store.path, store, telemetry });
   const onLabel = (entry: JournalEntry) => watch.labelled(entry, clock.now());
   const onEntry = deciding ? (entry: JournalEntry) => deciding.entered(entry) : undefined;
   const labels = new Labels({ task, store, learner, bury, onLabel, onEntry, clock, telemetry });
   await labels.rematch();
   const own = task.selfTraining ? new OwnLabels({ task, learner, labels, clock }) : null;
+  const senders = task.remember ? new Senders({ task, folder: config.store.path, telemetry }) : null;
   const lane = new Lane({
     site: config.site,
     task,
@@ -114,7 +124,7 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
       return { publisher, topic, envelope, batch, policy: publish };
     }),
     batchSize: config.batch.size,
-    prepare: context.workers?.preparerOf(name),
+    prepare: senders ? parking(task, senders, context) : context.workers?.preparerOf(name),
     bury,
     onJoined: (events) => labels.joined(events),
     decide: deciding ? (...judged) => deciding.decide(...judged) : undefined,
@@ -126,7 +136,7 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     clock,
     telemetry,
   });
-  return { task, learner, labels, lane, watch, deciding, fleet };
+  return { task, learner, labels, lane, watch, deciding, devices, senders, fleet };
 }
 
 function openDeciding(
@@ -137,6 +147,27 @@ function openDeciding(
   if (!task.decision) return null;
   const { name: base } = learner.base;
   return new Deciding({ task, folder: config.store.path, key: config.privacy.key, base, store, telemetry });
+}
+
+/** Messages that a later one makes readable wait; what is to be asked for goes out by the sinks. */
+function parking(
+  task: Task,
+  senders: Senders,
+  { config, ports, clock, telemetry }: UnitContext,
+): LaneContext['prepare'] {
+  const labels = { task: task.name };
+  const request = (source: string, requests: readonly Outgoing[]): void => {
+    const ways = ports.reaching(task.name, source);
+    telemetry.count(ways.length > 0 ? 'requests_sent' : 'requests_unsent', labels, requests.length, {
+      source,
+    });
+    for (const { publisher } of ways)
+      publisher.submit(requests).catch((thrown) => telemetry.error(asSluiceError(thrown), labels));
+  };
+  const limits = parkingLimits(config.maxInFlight, config.maxInFlightBytes);
+  const memory = (source: string) => senders.of(source);
+  const keep = () => senders.save('urgent');
+  return (taker) => new ParkingPreparer({ task, memory, keep, request, limits, clock, telemetry }, taker);
 }
 
 /** The last few of a batch. */

@@ -81,7 +81,7 @@ export class Watch {
 
   #open(): TaskMonitor {
     const { task, budget, tasks, blockMs, telemetry } = this.#context;
-    const columns = watchedColumns(task.columns.map(({ name }) => name));
+    const columns = watchedColumns(task.columns.map(({ name, derived }) => (derived ? '' : name)));
     const options = {
       ...{ task: task.name, labels: task.labels, columns, blockMs },
       ...{ budget: budget ?? BUDGET, share: 1 / Math.max(1, tasks) },

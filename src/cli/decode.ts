@@ -91,7 +91,8 @@ export function toMessage(
 function toPlain(task: Task, event: Event) {
   const { id, weak, device, at, aliases } = event;
   const row = [...task.describe(event)];
-  return { id, weak, device, at: new Date(at).toISOString(), aliases, body: plainBody(event), row };
+  const flags = task.fields?.flagsOf(event) ?? {};
+  return { id, weak, device, at: new Date(at).toISOString(), aliases, flags, body: plainBody(event), row };
 }
 
 function plainBody({ body }: Event) {
@@ -112,6 +113,8 @@ function show(event: ReturnType<typeof toPlain>, terminal: Terminal): void {
   print(terminal, `at      ${event.at}`);
   for (const alias of event.aliases) print(terminal, `alias   ${alias}`);
   if ('headers' in event.body) for (const line of mailLines(event.body, event.row)) print(terminal, line);
+  for (const [field, flags] of Object.entries(event.flags))
+    print(terminal, `wrong   ${safeText(field)}: ${flags.join(', ')}`);
   const spaces = 'headers' in event.body ? `: ${cellCounts(event.row)}` : '';
   print(terminal, `row     ${event.row.length} cells${spaces}`);
   const width = Math.min(48, Math.max(0, ...event.row.map((cell) => cell.name.length)));

@@ -62,7 +62,8 @@ Feedback:
   partial:F      labels for a random share F of the events
   noisy:F        a share F of the labels is wrong; tested against the true ones
   active:N       the model may ask for N labels
-  errors:F       labels for a share F of the wrong verdicts: what users really give
+  errors:F       labels for a share F of the verdicts that were not right: wrong, or no opinion (while
+                 the model has learned too little for a label, and where the decision is unsure)
 
 Examples:
   sluice evaluate spam --input mail/index.tsv
@@ -84,7 +85,7 @@ async function run(name: string, given: Given, terminal: Terminal): Promise<void
   const backend = oneOf('--backend', given.backend, ['auto', 'cpu', 'cuda']);
   const threads = given.threads === undefined ? undefined : threadsOf(given.threads);
   const workers = workersOf(given.workers);
-  const { task, total, leftOut, kind } = await planTask(name, given, input, seed, (spec) =>
+  const { task, sufficient, total, leftOut, kind } = await planTask(name, given, input, seed, (spec) =>
     bundle ? asTrained(bundle, spec) : spec,
   );
   checkLag(given, feedback, kind);
@@ -108,6 +109,7 @@ async function run(name: string, given: Given, terminal: Terminal): Promise<void
       protocol,
       testFrom,
       feedback,
+      sufficient,
       seed,
       workers,
       onTested:

@@ -147,11 +147,16 @@ async function explainRaw(
   return all;
 }
 
-/** What the store knows of it: by identity, or the whole message of a mail. */
+/**
+ * What the store knows of it: by identity; of a mail by all its bytes, or else by its Message-ID, because on its way into a
+ * mailbox a mail gets further headers.
+ */
 function known(store: Store, task: Task, event: Event, payload: Uint8Array): Found | null {
   const raw = createHash('sha256').update(payload).digest('hex');
+  const mid = event.aliases.find((alias) => alias.startsWith('mid:'))?.slice('mid:'.length);
+  const byMid = mid === undefined ? [] : [{ messageId: mid }];
   const queries: IncidentQuery[] =
-    event.body.kind === 'mail' ? [{ raw }, { event: event.id }] : [{ event: event.id }];
+    event.body.kind === 'mail' ? [{ raw }, { event: event.id }, ...byMid] : [{ event: event.id }];
   for (const query of queries) {
     const found = findIncident(store, task, query, systemClock.now());
     if (found.incidents.length > 0) return found;

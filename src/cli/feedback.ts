@@ -1,6 +1,6 @@
 /**
  * `sluice feedback -c FILE --task T … --label L`: labels for events, one or a whole file of them, sent to the gateways
- * over the broker. Labels are checked against the task before anything is sent; what is reported as sent was
+ * over the broker, or to the one gateway over HTTP where no broker brings feedback. Labels are checked against the task before anything is sent; what is reported as sent was
  * confirmed by the broker. Sending the same labels twice is harmless: gateways take the second for a duplicate.
  */
 import { createHash } from 'node:crypto';
@@ -83,11 +83,12 @@ export async function give(options: FeedbackOptions, terminal: Terminal, forget:
   const given = await gather(options, config.tasks[task].event, defaults, terminal);
   if (given.length === 0) throw new SluiceError('INPUT_INVALID', 'there is no label in it');
   const wire = openWire(config, task, options.sink);
-  const result = { task, sink: wire.name, topic: wire.topic, labels: given.length, byLabel: counted(given) };
+  const { name: sink, topic, by } = wire;
+  const result = { task, sink, topic, by, labels: given.length, byLabel: counted(given) };
   try {
-    if (options.dryRun) return await report(options, { ...result, sent: 0 }, given, terminal);
+    if (options.dryRun) return await report(options, { ...result, sent: 0 }, given, terminal, forget);
     const sent = await send(wire, given, terminal);
-    await report(options, { ...result, sent }, given, terminal);
+    await report(options, { ...result, sent }, given, terminal, forget);
   } finally {
     await wire.sink.close();
   }
@@ -213,6 +214,7 @@ interface Result {
   readonly task: string;
   readonly sink: string;
   readonly topic: string;
+  readonly by: Wire['by'];
   readonly labels: number;
   readonly sent: number;
   readonly byLabel: Readonly<Record<string, number>>;
@@ -225,10 +227,11 @@ async function report(
   result: Result,
   given: readonly Given[],
   terminal: Terminal,
+  forget: boolean,
 ): Promise<void> {
   if (options.json !== undefined) return printJson(terminal, options.json, result);
-  const { sent, labels, sink, topic, byLabel } = result;
-  const what = Object.entries(byLabel).map(([label, n]) => `${n} ${label}`);
+  const { sent, labels, sink, topic, by, byLabel } = result;
+  const what = Object.entries(byLabel).map(([label, n]) => `${n} ${forget ? 'to forget' : label}`);
   if (options.dryRun) {
     for (const { payload } of given.slice(0, SHOWN)) print(terminal, payload);
     if (given.length > SHOWN) print(terminal, `… ${given.length - SHOWN} more`);
@@ -237,6 +240,6 @@ async function report(
   const rest = sent < labels ? `, ${labels - sent} not sent` : '';
   print(
     terminal,
-    `sent ${sent} of ${labels} (${what.join(', ')}) to ${topic} over ${sink}, confirmed by the broker${rest}`,
+    `sent ${sent} of ${labels} (${what.join(', ')}) to ${topic} over ${sink}, confirmed by the ${by}${rest}`,
   );
 }

@@ -3,6 +3,7 @@
  * sink. It reads the plain value, whatever its shape, so that it speaks in the same breath as the
  * schema; what has the wrong type is the schema's to say and passed over here.
  */
+import { WINDOW_READINGS } from '../features/sensor-options.ts';
 import { isLoopback, parseListen } from '../web/listen.ts';
 import type { Problem } from './problems.ts';
 import { eachText, type Report, type Section, section, serves, texts } from './sections.ts';
@@ -66,9 +67,36 @@ function checkTask(name: string, sources: Section, tasks: Section, sinks: Sectio
   const { tag, hold } = section(task.decision);
   if (labels.length > 2 && [tag, hold].some((share) => typeof share === 'number'))
     report([...path, 'decision'], 'needs a task of two labels', 'key');
+  checkWindows(task, path, report);
   const served = Object.values(sinks).some((sink) => serves(section(sink), name));
   if (!served && Object.keys(sinks).length > 0)
     report(path, `no sink takes the verdicts of this task; add "${name}" to the \`tasks\` of a sink`, 'key');
+}
+
+/** Windows are of declared plain numbers, and no field looks further back than they reach. */
+function checkWindows(task: Section, path: Path, report: Report): void {
+  const fields = section(task.fields);
+  const windows = section(section(task.features).windows);
+  const numbers = Object.keys(fields).filter((name) => {
+    const { type = 'number', period } = section(fields[name]);
+    return type === 'number' && period === undefined;
+  });
+  eachText(windows.fields, (name, i) => {
+    if (!numbers.includes(name))
+      report(
+        [...path, 'features', 'windows', 'fields', i],
+        `"${name}" is no declared number that has windows${didYouMean(name, numbers)}`,
+      );
+  });
+  const count = typeof windows.count === 'number' ? windows.count : WINDOW_READINGS;
+  for (const name of numbers) {
+    const { stuck } = section(fields[name]);
+    if (typeof stuck === 'number' && stuck > count)
+      report(
+        [...path, 'fields', name, 'stuck'],
+        `looks further back than windows reach; set features.windows.count to ${stuck} at least`,
+      );
+  }
 }
 
 function refer(path: Path, name: string, known: Section, what: string, report: Report): void {

@@ -8,7 +8,15 @@ import { z } from 'zod';
 import { byteSize, duration } from '../units.ts';
 import { hub, models } from './fleet.ts';
 import { sinkSchema, sourceSchema, type Tables, union } from './parts.ts';
-import { EVENTS, type EventKind, finishTask, type RawTask, type TaskConfig, taskSchema } from './tasks.ts';
+import {
+  EVENTS,
+  type EventKind,
+  finishTask,
+  type RawTask,
+  type TaskConfig,
+  taskSchema,
+  unshared,
+} from './tasks.ts';
 import { budget, listen, name } from './words.ts';
 
 /** A section of names; at least one. */
@@ -102,7 +110,16 @@ export function buildSchema<const T extends Tables>(tables: T) {
     privacy: privacy.prefault({}).describe('what is shown and stored of what people wrote'),
     seed: z.int().min(0).max(0xffff_ffff).default(1).describe('seed of everything random'),
   });
-  return whole.transform((config) => ({
+  const fitting = whole.superRefine((config, context) => {
+    for (const [name, task] of Object.entries(config.tasks as Record<string, RawTask>))
+      for (const { key, kind } of unshared(tables, task))
+        context.addIssue({
+          code: 'custom',
+          path: ['tasks', name, key],
+          message: `the decoder ${kind} takes it from the message itself; leave it out`,
+        });
+  });
+  return fitting.transform((config) => ({
     ...config,
     // A hub's own gateway follows it.
     models: config.models ?? (config.hub ? models.parse({}) : undefined),

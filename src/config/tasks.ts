@@ -4,8 +4,9 @@
  * handed to the decoder, the fleet's key to the features.
  */
 import { z } from 'zod';
-import { decisionOptions, SUFFICIENT } from '../task/decision/options.ts';
+import { decisionOptions } from '../task/decision/options.ts';
 import { selfTrainingOption } from '../task/self-training.ts';
+import { SUFFICIENT } from '../task/verdict.ts';
 import { kindSchema, type Output, type Part, type Tables, union } from './parts.ts';
 import { label, name } from './words.ts';
 
@@ -103,6 +104,16 @@ export function taskSchema(tables: Tables, event: EventKind): z.ZodObject {
       ),
     features: z.strictObject(Object.fromEntries(own)).prefault({}).describe('how an event becomes numbers'),
   });
+}
+
+/** What stands at the task and its decoder does not take. */
+export function unshared({ decoders }: Tables, task: RawTask): readonly { key: Shared; kind: string }[] {
+  const { kind } = task.decode;
+  const takes = shapeOf(decoders[kind], kind);
+  return SHARED.filter((key) => task[key] !== undefined && !Object.hasOwn(takes, key)).map((key) => ({
+    key,
+    kind,
+  }));
 }
 
 /** A task as the schema gives it, before its parts are put together. */

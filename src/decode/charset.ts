@@ -131,6 +131,9 @@ export function hexDigit(byte: number): number {
   return upper >= 0x41 && upper <= 0x46 ? upper - 55 : -1;
 }
 
+/** The same of all bytes: text in quoted-printable has too many for a branch each. */
+const DIGITS = Int8Array.from({ length: 256 }, (_, byte) => hexDigit(byte));
+
 /**
  * Quoted-printable (RFC 2045 section 6.7). A `=` that begins neither a hex pair nor a soft line break
  * stands for itself; blanks before a soft break's line end are dropped.
@@ -143,21 +146,22 @@ export function decodeQuotedPrintable(bytes: Buffer): Buffer {
   let length = from;
   const end = bytes.length;
   while (from < end) {
-    const byte = bytes[from];
-    from += 1;
-    if (byte !== 0x3d) {
+    let byte = bytes[from];
+    while (byte !== 0x3d) {
       out[length++] = byte;
-      continue;
+      from += 1;
+      if (from === end) return out.subarray(0, length);
+      byte = bytes[from];
     }
-    const high = from + 1 < end ? hexDigit(bytes[from]) : -1;
-    const low = high < 0 ? -1 : hexDigit(bytes[from + 1]);
-    if (low >= 0) {
-      out[length++] = (high << 4) | low;
+    from += 1;
+    const pair = from + 1 < end ? (DIGITS[bytes[from]] << 4) | DIGITS[bytes[from + 1]] : -1;
+    if (pair >= 0) {
+      out[length++] = pair;
       from += 2;
       continue;
     }
     const next = afterSoftBreak(bytes, from);
-    if (next < 0) out[length++] = byte;
+    if (next < 0) out[length++] = 0x3d;
     else from = next;
   }
   return out.subarray(0, length);

@@ -36,7 +36,8 @@ export function entityOf(fields: readonly HeaderField[], body: number, defaultTy
   let encoding = '';
   let disposition = '';
   for (const [name, value] of fields) {
-    if (!name.startsWith('content-')) continue;
+    // Asked of every header: `c`, and a dash behind `content`.
+    if (name.charCodeAt(0) !== 0x63 || name.charCodeAt(7) !== 0x2d) continue;
     if (name === 'content-type') type ||= value;
     else if (name === 'content-transfer-encoding') encoding ||= value;
     else if (name === 'content-disposition') disposition ||= value;

@@ -64,24 +64,45 @@ function isMailboxText(text: string, at: number): boolean {
   return text.startsWith('From ', text.charCodeAt(at) === 0x3e ? at + 1 : at);
 }
 
-/** Field names as they are written, to lower case: the same few in every mail. */
-const names = new Map<string, string>();
+/** A field name as it is written, with its blanks, and in lower case without. */
+interface FieldName {
+  readonly raw: string;
+  readonly name: string;
+}
+
+/** Field names as they are written: the same few in every mail. */
+const names = new Map<string, FieldName>();
 /** Names come from strangers: what is remembered of them is bounded, in all and by mail. */
 const MAX_NAMES = 4_096;
 const MAX_REMEMBERED = 40;
 const NEW_NAMES = 40;
+/** The last of the names that fell on each place by a simple hash: seldom is one looked for in the map. */
+const PLACES = 1_024;
+const lately = new Array<FieldName>(PLACES).fill({ raw: '', name: '' });
 
 function lowerName(text: string, at: number, colon: number, budget: { names: number }): string {
+  let hash = colon - at;
+  for (let i = at; i < colon; i += 1) hash = Math.imul(hash, 31) + text.charCodeAt(i);
+  const slot = (hash ^ (hash >>> 10)) & (PLACES - 1);
+  const last = lately[slot];
+  if (last.raw.length === colon - at && stands(last.raw, text, at)) return last.name;
   const raw = text.slice(at, colon);
-  const seen = names.get(raw);
-  if (seen !== undefined) return seen;
-  const name = raw.trimEnd().toLowerCase();
-  if (raw.length <= MAX_REMEMBERED && budget.names > 0) {
+  let found = names.get(raw);
+  if (found === undefined) {
+    const name = raw.trimEnd().toLowerCase();
+    if (raw.length > MAX_REMEMBERED || budget.names <= 0) return name;
     budget.names -= 1;
     if (names.size >= MAX_NAMES) names.clear();
-    names.set(detached(raw), detached(name));
+    found = { raw: detached(raw), name: detached(name) };
+    names.set(found.raw, found);
   }
-  return name;
+  lately[slot] = found;
+  return found.name;
+}
+
+function stands(name: string, text: string, at: number): boolean {
+  for (let i = 0; i < name.length; i += 1) if (name.charCodeAt(i) !== text.charCodeAt(at + i)) return false;
+  return true;
 }
 
 /** What is turned into text at once: nearly every header section of a mail, and of a part. */
@@ -118,8 +139,11 @@ function mayBegin(bytes: Buffer, at: number, end: number): boolean {
   return i > at ? i < last && (bytes[i] === COLON || bytes[i] === 0x20 || bytes[i] === 0x09) : false;
 }
 
-/** Where the fields of the section at hand stand in its text: begin of name, colon, end of value, three numbers each. */
-let places = new Int32Array(3 * 128);
+/**
+ * Where the fields of the section at hand stand in its text: begin of name, colon, end of value, and 1 where the value has
+ * several lines; four numbers each.
+ */
+let places = new Int32Array(4 * 128);
 
 /** What was found of a section. */
 interface Lines {
@@ -143,11 +167,12 @@ function readLines(text: string, isWhole: boolean, budget: HeaderBudget): Lines 
     const colon = colonAt(text, line);
     if (colon < 0 && !isMailboxText(text, line)) return { count, body: line, left };
     // Folded lines belong to the field.
+    const first = next;
     if (colon >= 0)
       while (next < text.length && isFolded(text, next)) next = afterLine(text, next) || text.length;
     if (next === text.length && !isWhole) break;
     left -= next - line;
-    if (colon >= 0) place(count++, line, colon, next);
+    if (colon >= 0) place(count++, line, colon, next, next > first);
     if (left < 0 || count > budget.fields) throw headersTooLarge(left < 0);
     line = next;
   }
@@ -156,15 +181,16 @@ function readLines(text: string, isWhole: boolean, budget: HeaderBudget): Lines 
   return null;
 }
 
-function place(field: number, begin: number, colon: number, end: number): void {
-  if (3 * field + 3 > places.length) {
+function place(field: number, begin: number, colon: number, end: number, isFolded: boolean): void {
+  if (4 * field + 4 > places.length) {
     const longer = new Int32Array(places.length * 2);
     longer.set(places);
     places = longer;
   }
-  places[3 * field] = begin;
-  places[3 * field + 1] = colon;
-  places[3 * field + 2] = end;
+  places[4 * field] = begin;
+  places[4 * field + 1] = colon;
+  places[4 * field + 2] = end;
+  places[4 * field + 3] = isFolded ? 1 : 0;
 }
 
 function fieldsOf(bytes: Buffer, latin1: string, lines: Lines, budget: HeaderBudget): HeaderField[] {
@@ -175,10 +201,14 @@ function fieldsOf(bytes: Buffer, latin1: string, lines: Lines, budget: HeaderBud
   const { count } = isWhole ? (readLines(text, true, WITHOUT_LIMIT) as Lines) : lines;
   const fields: HeaderField[] = [];
   const fresh = { names: NEW_NAMES };
-  for (let i = 0; i < 3 * count; i += 3) {
-    const raw = text.slice(places[i + 1] + 1, places[i + 2]);
-    const value = isPlain || isWhole ? raw : readable(raw);
-    fields.push([lowerName(text, places[i], places[i + 1], fresh), fieldValue(value, budget)]);
+  // Looked for once: most mails have none at all.
+  const hasWords = text.includes('=?');
+  for (let i = 0; i < 4 * count; i += 4) {
+    const raw = valueBetween(text, places[i + 1] + 1, places[i + 2]);
+    const value = (isPlain || isWhole ? raw : readable(raw)).trim();
+    const flat = places[i + 3] === 1 ? unfolded(value) : value;
+    const name = lowerName(text, places[i], places[i + 1], fresh);
+    fields.push([name, hasWords && flat.includes('=?') ? decodeWords(flat, budget).trim() : flat]);
   }
   return fields;
 }
@@ -237,9 +267,17 @@ function readable(raw: string): string {
   return UTF8_PAIR.test(raw) ? decodeText(Buffer.from(raw, 'latin1'), '') : windows1252(raw);
 }
 
-function fieldValue(text: string, budget: HeaderBudget): string {
-  const flat = unfolded(text.trim());
-  return flat.includes('=?') ? decodeWords(flat, budget).trim() : flat;
+/** The text between, without blanks and line breaks of ASCII at its ends. */
+function valueBetween(text: string, begin: number, end: number): string {
+  let from = begin;
+  let to = end;
+  while (from < to && text.charCodeAt(from) <= 0x20 && isSpace(text.charCodeAt(from))) from += 1;
+  while (to > from && text.charCodeAt(to - 1) <= 0x20 && isSpace(text.charCodeAt(to - 1))) to -= 1;
+  return text.slice(from, to);
+}
+
+function isSpace(unit: number): boolean {
+  return unit === 0x20 || (unit >= 0x09 && unit <= 0x0d);
 }
 
 /** Without its line breaks; blanks at the begin of lines stay (RFC 5322 2.2.3). */

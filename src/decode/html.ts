@@ -5,10 +5,12 @@
  * no text. It is no browser: style sheets and scripts are not followed.
  */
 
+import { isClean, isFolded } from './plain.ts';
 import { decodeEntities } from './references.ts';
 import { BLANK, BREAK, Sink } from './sink.ts';
 import { BLACK, colourOf, isUnreadable, styleOf, UNKNOWN, WHITE } from './style.ts';
-import { noAttributes, readTag, type TagAttributes, tagName } from './tag.ts';
+import { endOfName, NameTable, noAttributes, readTag, type TagAttributes } from './tag.ts';
+import { unitsOf } from './units.ts';
 
 export interface Link {
   readonly shown: string;
@@ -43,9 +45,7 @@ interface Element {
 const ELEMENTS = new Map<string, Element>();
 function declare(names: string, bits: number): void {
   for (const name of names.split(' ')) {
-    const element = { name, bits: bits | (ELEMENTS.get(name)?.bits ?? 0) };
-    ELEMENTS.set(name, element);
-    ELEMENTS.set(name.toUpperCase(), element);
+    ELEMENTS.set(name, { name, bits: bits | (ELEMENTS.get(name)?.bits ?? 0) });
   }
 }
 /** Content that is no markup and not shown (`plaintext` and `xmp` are too rare to care). */
@@ -67,6 +67,7 @@ declare('td th table', BARRIER);
 declare('td th tr table body', TABLE);
 declare('div p table center section article ul ol blockquote h1 h2 h3 h4 h5 h6 hr form', ENDS_P);
 const UNNAMED: Element = { name: '', bits: 0 };
+const NAMES = new NameTable(ELEMENTS, UNNAMED);
 const P = ELEMENTS.get('p') as Element;
 const TABLES = ELEMENTS.get('table') as Element;
 const ROW = ELEMENTS.get('tr') as Element;
@@ -89,12 +90,15 @@ const TINY = 2;
 const FLAGS = new Uint8Array(MAX_DEPTH + 1);
 const COLOURS = new Int32Array(MAX_DEPTH + 1);
 const BACKGROUNDS = new Int32Array(MAX_DEPTH + 1);
+const STACK = new Array<Element>(MAX_DEPTH).fill(UNNAMED);
 
 class Reader {
   readonly #html: string;
+  readonly #units: Uint16Array;
   /** After this index stands no `>` any more: what looks like a tag there is text. */
   readonly #lastClose: number;
-  readonly #lastComment: number;
+  /** Where the last comment ends, -1 while nobody has asked. */
+  #lastComment = -1;
   readonly #shown: Sink;
   #buried: Sink | null = null;
   /** Where text goes now: `#shown` or `#buried`. */
@@ -106,18 +110,21 @@ class Reader {
   readonly #attributes: TagAttributes = noAttributes();
 
   // The stack of open elements, and what holds in each: one more than there are, the first is of the whole.
-  readonly #stack: Element[] = [];
+  readonly #stack = STACK;
+  #depth = 0;
   readonly #flags = FLAGS;
   readonly #colours = COLOURS;
   readonly #backgrounds = BACKGROUNDS;
   #tooDeep = 0;
   /** Whether the text that is hidden now takes room. */
   #isRoom = false;
+  /** Whether backgrounds became unknown since it was last chosen where text goes. */
+  #isStale = false;
 
   constructor(html: string) {
     this.#html = html;
+    this.#units = unitsOf(html);
     this.#lastClose = html.lastIndexOf('>');
-    this.#lastComment = html.lastIndexOf('-->') - 2;
     this.#shown = new Sink(html.length, true);
     this.#out = this.#shown;
     this.#flags[0] = 0;
@@ -130,7 +137,7 @@ class Reader {
     const end = html.length;
     let at = 0;
     while (at < end) {
-      at = this.#out.take(html, at, end);
+      at = this.#out.take(html, this.#units, at, end);
       if (at < end) at = this.#markup(at);
     }
     this.#endLink();
@@ -144,13 +151,14 @@ class Reader {
   /** Reads the markup at `open`; returns the index after it. */
   #markup(open: number): number {
     const html = this.#html;
-    const next = html.charCodeAt(open + 1);
-    if (next === 0x21 /* ! */ && open <= this.#lastComment && html.startsWith('--', open + 2)) {
+    const units = this.#units;
+    const next = units[open + 1];
+    if (next === 0x21 /* ! */ && html.startsWith('--', open + 2) && this.#isClosed(open)) {
       // One that is never closed is taken to end with its tag, as old readers do: nothing readable is lost.
       return html.indexOf('-->', open + 2) + 3;
     }
     const closing = next === 0x2f; /* / */
-    const letter = (closing ? html.charCodeAt(open + 2) : next) | 0x20;
+    const letter = (closing ? units[open + 2] : next) | 0x20;
     const isTag = letter >= 0x61 && letter <= 0x7a;
     if (!isTag && next !== 0x21 && next !== 0x3f /* ? */ && !closing) {
       this.#out.putLess();
@@ -159,19 +167,25 @@ class Reader {
     if (open > this.#lastClose) return html.length; // a tag cut off: browsers drop it too
     if (!isTag) return html.indexOf('>', open) + 1;
     const from = closing ? open + 2 : open + 1;
-    const raw = tagName(html, from);
-    const element = ELEMENTS.get(raw) ?? ELEMENTS.get(raw.toLowerCase()) ?? UNNAMED;
-    const end = readTag(html, from + raw.length, this.#lastClose, this.#attributes);
+    const named = endOfName(units, from);
+    const element = NAMES.find(units, from, named);
+    const end = readTag(html, units, named, this.#lastClose, this.#attributes);
     if (!closing) return this.#opened(element, end);
     if (element !== UNNAMED) this.#closed(element);
     return end;
+  }
+
+  /** Whether the comment that begins at `open` ends anywhere. */
+  #isClosed(open: number): boolean {
+    if (this.#lastComment < 0) this.#lastComment = Math.max(0, this.#html.lastIndexOf('-->'));
+    return open + 2 <= this.#lastComment;
   }
 
   #opened(element: Element, end: number): number {
     const { bits } = element;
     if ((bits & OPAQUE) !== 0) {
       // A sheet may set any background: from here on only what elements say themselves is believed.
-      if (element.name === 'style') this.#backgrounds.fill(UNKNOWN, 0, this.#stack.length + 1);
+      if (element.name === 'style') this.#forgetBackgrounds();
       return skipOpaque(this.#html, element.name, end);
     }
     if ((bits & ENDS_P) !== 0) this.#popTo(P);
@@ -180,8 +194,14 @@ class Reader {
     if ((bits & BLOCK) !== 0) this.#gap(BREAK);
     else if ((bits & CELL) !== 0) this.#gap(BLANK);
     if (this.#attributes.any) this.#links(element.name);
-    if (element.name === 'link') this.#backgrounds.fill(UNKNOWN, 0, this.#stack.length + 1);
+    if (element.name === 'link') this.#forgetBackgrounds();
     return end;
+  }
+
+  /** What they are is told by a sheet that is not read. */
+  #forgetBackgrounds(): void {
+    this.#backgrounds.fill(UNKNOWN, 0, this.#depth + 1);
+    this.#isStale = true;
   }
 
   #closed(element: Element): void {
@@ -196,7 +216,7 @@ class Reader {
   /** Elements that take no room leave no gap either; those whose text only cannot be read do. */
   #gap(kind: number): void {
     this.#out.gap(kind);
-    if (this.#out !== this.#shown && this.#flags[this.#stack.length] === 0) this.#shown.gap(kind);
+    if (this.#out !== this.#shown && this.#flags[this.#depth] === 0) this.#shown.gap(kind);
   }
 
   #links(name: string): void {
@@ -220,23 +240,27 @@ class Reader {
   #link(shown: string, target: string): void {
     if (this.links.length >= MAX_LINKS) return;
     const cut = target.length > 2 * MAX_TARGET ? target.slice(0, 2 * MAX_TARGET) : target;
-    const clean = decodeEntities(cut)
-      .replace(/[\t\r\n]/g, '')
-      .trim();
+    const clean = isClean(cut)
+      ? cut
+      : decodeEntities(cut)
+          .replace(/[\t\r\n]/g, '')
+          .trim();
+    const begin = shown.length > MAX_SHOWN ? shown.slice(0, MAX_SHOWN) : shown;
     this.links.push({
-      shown: shown.slice(0, MAX_SHOWN).replace(/\s+/g, ' ').trim(),
+      shown: isFolded(begin) ? begin : begin.replace(/\s+/g, ' ').trim(),
       target: clean.length > MAX_TARGET ? clean.slice(0, MAX_TARGET) : clean,
     });
   }
 
   /** Puts an element on the stack with what its attributes say. */
   #push(element: Element): void {
-    const depth = this.#stack.length;
+    const depth = this.#depth;
     if (depth >= MAX_DEPTH) {
       this.#tooDeep += 1;
       return;
     }
-    this.#stack.push(element);
+    this.#stack[depth] = element;
+    this.#depth = depth + 1;
     let flags = this.#flags[depth];
     let colour = this.#colours[depth];
     let background = this.#backgrounds[depth];
@@ -267,9 +291,9 @@ class Reader {
   /** Closes the innermost open one of this element and what is open in it; not across a cell or a table. */
   #popTo(element: Element): void {
     const stack = this.#stack;
-    const least = Math.max(0, stack.length - MAX_SEARCH);
+    const least = Math.max(0, this.#depth - MAX_SEARCH);
     const barrier = (element.bits & TABLE) === 0 ? BARRIER : 0;
-    for (let level = stack.length - 1; level >= least; level -= 1) {
+    for (let level = this.#depth - 1; level >= least; level -= 1) {
       const open = stack[level];
       if (open === element) {
         this.#popAbove(level);
@@ -282,8 +306,8 @@ class Reader {
   /** A new cell closes the one before it in the same row. */
   #popCell(): void {
     const stack = this.#stack;
-    const least = Math.max(0, stack.length - MAX_SEARCH);
-    for (let level = stack.length - 1; level >= least; level -= 1) {
+    const least = Math.max(0, this.#depth - MAX_SEARCH);
+    for (let level = this.#depth - 1; level >= least; level -= 1) {
       const open = stack[level];
       if (open === TABLES || open === ROW) return;
       if ((open.bits & CELL) === 0) continue;
@@ -293,13 +317,19 @@ class Reader {
   }
 
   #popAbove(level: number): void {
-    this.#stack.length = level;
-    this.#direct();
+    const depth = this.#depth;
+    this.#depth = level;
+    const isSame =
+      this.#flags[depth] === this.#flags[level] &&
+      this.#colours[depth] === this.#colours[level] &&
+      this.#backgrounds[depth] === this.#backgrounds[level];
+    if (!isSame || this.#isStale) this.#direct();
   }
 
   /** Chooses where text goes by what holds now. */
   #direct(): void {
-    const depth = this.#stack.length;
+    const depth = this.#depth;
+    this.#isStale = false;
     const isShown = this.#flags[depth] === 0 && !isUnreadable(this.#colours[depth], this.#backgrounds[depth]);
     if (isShown) {
       // Blanks in what cannot be read take their room all the same.

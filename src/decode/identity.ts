@@ -3,7 +3,7 @@
  * message gives the same identity; a digest identity is marked weak, because it cannot tell two equal
  * messages apart. Refuses nothing: every message has an identity and a device.
  *
- * In this order: CloudEvents source + id (in the payload or as `ce_source`, `ce_id` headers), the
+ * In this order: CloudEvents source + id (in the payload or in headers), the
  * transport's position, else `sha256:` + 32 hex digits over topic NUL key NUL payload.
  */
 import * as crypto from 'node:crypto';
@@ -39,21 +39,36 @@ export type DeviceOptions = z.infer<typeof deviceOptions>;
 /** A name longer than this is cut: it becomes a key in stores and a label in metrics. */
 const MAX_NAME = 512;
 
-/** Header names differ by binding: Kafka says `ce_id`, MQTT and HTTP texts `ce-id` or plain `id`. */
-function header(message: Message, name: string): string | undefined {
-  return message.headers[`ce_${name}`] ?? message.headers[`ce-${name}`];
+/**
+ * An attribute of a CloudEvent in binary mode, named as its binding does: Kafka `ce_id`, HTTP `ce-id` (percent-encoded,
+ * 3.1.3.2), MQTT 5 plain `id`, where `specversion` says that it is one.
+ */
+function attribute({ headers }: Message, name: string): string | undefined {
+  const kafka = headers[`ce_${name}`];
+  if (kafka !== undefined) return kafka;
+  const http = headers[`ce-${name}`];
+  if (http !== undefined) return http.includes('%') ? unescaped(http) : http;
+  return headers.specversion === undefined ? undefined : headers[name];
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** The CloudEvents identity of binary mode, where both headers are there. */
 export function cloudEventId(message: Message): string | null {
-  const source = header(message, 'source');
-  const id = header(message, 'id');
+  const source = attribute(message, 'source');
+  const id = attribute(message, 'id');
   return source && id ? `${source}/${id}` : null;
 }
 
 /** The time of binary mode, '' where absent. */
 export function cloudEventTime(message: Message): string {
-  return header(message, 'time') ?? '';
+  return attribute(message, 'time') ?? '';
 }
 
 /** The identity of a whole message. */

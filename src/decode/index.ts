@@ -6,6 +6,8 @@ import type { z } from 'zod';
 import type { Decoder } from '../contract.ts';
 import { jsonOptions, openJson } from './json.ts';
 import { mimeOptions, openMime } from './mime.ts';
+import { openSenml, senmlOptions } from './senml.ts';
+import { openSparkplug, sparkplugOptions } from './sparkplug.ts';
 
 interface DecoderRow<Options> {
   readonly summary: string;
@@ -29,6 +31,16 @@ export const decoders = {
     summary: 'sensor readings in JSON, single, in arrays, or in CloudEvents',
     options: jsonOptions,
     open: openJson,
+  }),
+  senml: row({
+    summary: 'sensor readings as SenML (RFC 8428) in JSON or CBOR',
+    options: senmlOptions,
+    open: openSenml,
+  }),
+  sparkplug: row({
+    summary: 'edge nodes and devices that speak Sparkplug B 3.0 over MQTT',
+    options: sparkplugOptions,
+    open: openSparkplug,
   }),
 } as const;
 

@@ -11,12 +11,12 @@ import { z } from 'zod';
 import type { Decoder, Event, MailBody, MailText, Message } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { byteSize } from '../units.ts';
-import { asBuffer, decodeBase64, decodeQuotedPrintable, decodeText } from './charset.ts';
+import { asBuffer, decodeBase64, decodeQuotedPrintable, decodeText, detached } from './charset.ts';
 import { delimiterOf, type Entity, entityOf, refuseBinary, skipBlankLines } from './entity.ts';
 import { joinFlowed } from './flowed.ts';
 import { type HeaderBudget, type HeaderField, isMailboxLine, lineEnd, readHeaders } from './headers.ts';
 import { type Link, plainLinks, readHtml } from './html.ts';
-import { deviceOf, deviceOptions, identify, sha256 } from './identity.ts';
+import { deviceOf, deviceOptions, type Identity, identify, sha256 } from './identity.ts';
 import { MAX_WORDS } from './words.ts';
 
 export const mimeOptions = z.strictObject({
@@ -55,17 +55,59 @@ export function openMime(options: MimeOptions): Decoder {
     decode(message: Message): readonly Event[] {
       const body = readMail(message.payload, options);
       const identity = identify(message);
-      const event: Event = {
-        id: identity.id,
-        weak: identity.weak,
-        device: deviceOf(message, options.device),
-        at: mailTime(body.headers, message.at),
-        aliases: aliasesOf(body.headers, message.payload),
-        body,
-      };
-      return [event];
+      const names = new Names(messageIdOf(body.headers), message.payload);
+      const at = mailTime(body.headers, message.at);
+      return [new MailEvent(identity, deviceOf(message, options.device), at, names, body)];
     },
   };
+}
+
+/** Other names of a mail. The digest of the whole costs a tenth of reading it: it is made for whoever asks, once. */
+class Names {
+  readonly #messageId: string | null;
+  readonly #payload: Uint8Array;
+  #list: readonly string[] | null = null;
+
+  constructor(messageId: string | null, payload: Uint8Array) {
+    this.#messageId = messageId;
+    this.#payload = payload;
+  }
+
+  get list(): readonly string[] {
+    if (this.#list === null) {
+      const raw = `raw:${sha256(this.#payload)}`;
+      this.#list = this.#messageId === null ? [raw] : [`mid:${this.#messageId}`, raw];
+    }
+    return this.#list;
+  }
+}
+
+/** The event of a mail. */
+export class MailEvent implements Event {
+  readonly id: string;
+  readonly weak: boolean;
+  readonly device: string;
+  readonly at: number;
+  readonly body: MailBody;
+  readonly #names: Names;
+
+  constructor({ id, weak }: Identity, device: string, at: number, names: Names, body: MailBody) {
+    this.id = id;
+    this.weak = weak;
+    this.device = device;
+    this.at = at;
+    this.body = body;
+    this.#names = names;
+  }
+
+  get aliases(): readonly string[] {
+    return this.#names.list;
+  }
+
+  /** The same event, its mail held in another way. */
+  holding(body: MailBody): Event {
+    return new MailEvent(this, this.device, this.at, this.#names, body);
+  }
 }
 
 /** Parses a mail. Limits as in the options. */
@@ -328,13 +370,12 @@ function mailTime(headers: readonly HeaderField[], arrived: number): number {
 
 const MAX_MESSAGE_ID = 500;
 
-function aliasesOf(headers: readonly HeaderField[], payload: Uint8Array): readonly string[] {
-  const raw = `raw:${sha256(payload)}`;
+/** The first Message-ID without its brackets; null where there is none to be used. */
+function messageIdOf(headers: readonly HeaderField[]): string | null {
   for (const [name, value] of headers) {
     if (name !== 'message-id') continue;
     const id = /<([^<>]+)>/.exec(value)?.[1] ?? value;
-    if (id !== '' && id.length <= MAX_MESSAGE_ID) return [`mid:${id.trim()}`, raw];
-    break;
+    return id !== '' && id.length <= MAX_MESSAGE_ID ? detached(id.trim()) : null;
   }
-  return [raw];
+  return null;
 }

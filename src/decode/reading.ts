@@ -5,9 +5,10 @@
  * which no declared field is right at all (DECODE_SHAPE).
  */
 import { z } from 'zod';
-import type { ReadingBody } from '../contract.ts';
+import type { FieldFlag, ReadingBody } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { compilePointer, pointerText, pointerTo, readPointer } from './pointer.ts';
+import { checkTreatment, treatment } from './treatment.ts';
 
 export const fieldOptions = z
   .strictObject({
@@ -28,9 +29,17 @@ export const fieldOptions = z
     categories: z
       .array(z.string())
       .min(1)
+      .max(1_024)
       .optional()
       .describe('the allowed categories; others count as missing'),
+    unitPointer: pointerText
+      .optional()
+      .describe(
+        'JSON Pointer to the unit that a reading itself names; where it is another than `unit` the value counts as missing and a signal tells',
+      ),
+    ...treatment,
   })
+  .superRefine(checkTreatment)
   .describe('one value of a reading');
 
 export const fieldsOptions = z
@@ -45,6 +54,7 @@ const MAX_CATEGORY = 256;
 
 interface Field {
   readonly name: string;
+  readonly unit: string | null;
   readonly path: readonly string[];
   /** The member's name where the pointer is one member of the whole: the fast case. */
   readonly member: string | null;
@@ -53,6 +63,8 @@ interface Field {
   readonly high: number;
   readonly required: boolean;
   readonly categories: ReadonlySet<string> | null;
+  /** null: readings do not name it. */
+  readonly unitPath: readonly string[] | null;
 }
 
 /** Reads parsed JSON by declared fields; compiled once. */
@@ -64,6 +76,7 @@ export class ReadingShape {
       const path = compilePointer(options.pointer ?? pointerTo(name));
       return {
         name,
+        unit: options.unit ?? null,
         path,
         member: path.length === 1 ? path[0] : null,
         type: options.type,
@@ -71,12 +84,16 @@ export class ReadingShape {
         high: options.range?.[1] ?? Number.POSITIVE_INFINITY,
         required: options.required,
         categories: options.categories ? new Set(options.categories) : null,
+        unitPath: options.unitPointer === undefined ? null : compilePointer(options.unitPointer),
       };
     });
   }
 
-  /** One reading; `place` names it in errors (`#3`, or '' where it is the only one). Throws DECODE_SHAPE, DECODE_TYPE. */
-  read(root: unknown, place: string): ReadingBody {
+  /**
+   * One reading; `place` names it in errors (`#3`, or '' where it is the only one). What it lacks is looked for `around` it;
+   * `row` is its place in columns, -1 where there are none. Throws DECODE_SHAPE, DECODE_TYPE.
+   */
+  read(root: unknown, place: string, around?: unknown, row = -1): ReadingBody {
     if (typeof root !== 'object' || root === null)
       throw new SluiceError('DECODE_SHAPE', `reading${place} is no object`);
     const fields = this.#fields;
@@ -84,25 +101,137 @@ export class ReadingShape {
     const categories: (string | null)[] = new Array(fields.length).fill(null);
     const plain = !Array.isArray(root);
     let found = false;
+    let flags: FieldFlag[] | undefined;
     for (let i = 0; i < fields.length; i += 1) {
       const field = fields[i];
       const { member } = field;
       let raw: unknown;
       if (member === null || !plain) raw = readPointer(root, field.path);
       else if (Object.hasOwn(root, member)) raw = (root as Record<string, unknown>)[member];
+      if (raw === undefined && around !== undefined) raw = readPointer(around, field.path);
+      if (row >= 0 && Array.isArray(raw)) raw = raw[row];
       if (field.type === 'category') categories[i] = categoryOf(raw, field);
       else values[i] = numberOf(raw, field);
+      const other = field.unitPath !== null && namesOtherUnit(field, root);
+      if (other) [values[i], categories[i]] = [Number.NaN, null];
       if (categories[i] !== null || !Number.isNaN(values[i])) found = true;
-      else if (field.required) throw missing(field, raw, place);
+      else {
+        if (field.required) throw missing(field, raw, place, other);
+        if (raw !== undefined && raw !== null) {
+          flags ??= [];
+          flags.push({ field: i, what: other ? 'unit' : 'invalid' });
+        }
+      }
     }
     if (!found) throw nothing(fields[0], readPointer(root, fields[0].path), place);
-    return { kind: 'reading', values, categories };
+    return { kind: 'reading', values, categories, flags };
+  }
+
+  /** How many places the columns among the fields have, -1 where there are none. Throws DECODE_SHAPE where they differ. */
+  rows(root: unknown): number {
+    let rows = -1;
+    for (const { name, path } of this.#fields) {
+      const raw = readPointer(root, path);
+      if (!Array.isArray(raw)) continue;
+      if (rows >= 0 && raw.length !== rows)
+        throw new SluiceError('DECODE_SHAPE', `the column ${name} is not as long as those before it`);
+      rows = raw.length;
+    }
+    if (rows === 0) throw new SluiceError('DECODE_SHAPE', 'the columns hold no reading');
+    return rows;
+  }
+
+  /**
+   * The fields by the names that formats without a tree know them under: the tokens of the pointer joined by `/`. Several
+   * may have the same name and differ by unit.
+   */
+  names(): ReadonlyMap<string, readonly NamedField[]> {
+    const names = new Map<string, NamedField[]>();
+    for (const [index, { path, unit, type }] of this.#fields.entries()) {
+      const name = path.join('/');
+      names.set(name, [...(names.get(name) ?? []), { index, unit, type }]);
+    }
+    return names;
+  }
+
+  /** A reading of which nothing is known yet. */
+  blank(): GrowingReading {
+    const { length } = this.#fields;
+    return {
+      kind: 'reading',
+      values: new Float64Array(length).fill(Number.NaN),
+      categories: new Array<string | null>(length).fill(null),
+      given: null,
+      found: false,
+    };
+  }
+
+  /** Enters the value of a field, in the form that JSON would give it. One that is not right leaves an earlier one standing. */
+  put(reading: GrowingReading, index: number, raw: unknown): void {
+    const field = this.#fields[index];
+    const category = field.type === 'category' ? categoryOf(raw, field) : null;
+    const value = field.type === 'category' ? Number.NaN : numberOf(raw, field);
+    if (category === null && Number.isNaN(value)) {
+      reading.given ??= new Map();
+      reading.given.set(index, raw);
+      return;
+    }
+    if (category === null) reading.values[index] = value;
+    else reading.categories[index] = category;
+    reading.found = true;
+  }
+
+  /** The reading as it stands; `place` as in `read`. Throws DECODE_SHAPE, DECODE_TYPE. */
+  finish(reading: GrowingReading, place: string): ReadingBody {
+    const { values, categories, given, found } = reading;
+    for (let i = 0; i < this.#fields.length; i += 1) {
+      const field = this.#fields[i];
+      if (field.required && categories[i] === null && Number.isNaN(values[i]))
+        throw missing(field, given?.get(i), place, false);
+    }
+    if (!found) {
+      const [index, raw] = given?.entries().next().value ?? [0, undefined];
+      throw nothing(this.#fields[index], raw, place);
+    }
+    return { kind: 'reading', values, categories, flags: flagsOf(reading) };
   }
 }
 
-function missing(field: Field, raw: unknown, place: string): SluiceError {
+/** A field as formats without a tree find it. */
+export interface NamedField {
+  readonly index: number;
+  readonly unit: string | null;
+  readonly type: FieldOptions['type'];
+}
+
+/** A reading whose values come one by one. */
+export interface GrowingReading extends ReadingBody {
+  readonly categories: (string | null)[];
+  /** What was given for fields and is not right, for the reason of a refusal. */
+  given: Map<number, unknown> | null;
+  /** Whether any value is right. */
+  found: boolean;
+}
+
+/** Fields of which something was given, and nothing that is right. */
+function flagsOf({ values, categories, given }: GrowingReading): FieldFlag[] | undefined {
+  const wrong = [...(given ?? [])].filter(
+    ([i, raw]) => raw !== null && raw !== undefined && categories[i] === null && Number.isNaN(values[i]),
+  );
+  return wrong.length === 0 ? undefined : wrong.map(([field]) => ({ field, what: 'invalid' }));
+}
+
+/** A reading that names no unit is taken at its word. */
+function namesOtherUnit({ unit, unitPath }: Field, root: object): boolean {
+  const named = readPointer(root, unitPath ?? []);
+  return typeof named === 'string' && named !== unit;
+}
+
+function missing(field: Field, raw: unknown, place: string, otherUnit: boolean): SluiceError {
   if (raw === undefined || raw === null)
     return new SluiceError('DECODE_SHAPE', `reading${place} lacks the required field ${field.name}`);
+  if (otherUnit)
+    return new SluiceError('DECODE_TYPE', `reading${place}: ${field.name} is not in ${field.unit}`);
   return new SluiceError('DECODE_TYPE', `reading${place}: ${field.name} is ${why(field, raw)}`);
 }
 

@@ -14,12 +14,20 @@ const KEPT = 1 << 18;
 let spare = new Uint16Array(1 << 14);
 let narrow = Buffer.allocUnsafe(1 << 14);
 
+/** Texts up to this are copied here: a call into native code costs more. */
+const SHORT = 128;
+
 const LESS = 0x3c;
 const AMPERSAND = 0x26;
 
 /** What shows as a blank. */
 function isBlank(unit: number): boolean {
   return unit === 0x20 || unit === 0xa0 || (unit >= 0x09 && unit <= 0x0d);
+}
+
+/** What stands for itself: no blank, no reference, no tag. Other control characters are left to the slow way. */
+function isOrdinary(unit: number): boolean {
+  return unit > LESS ? unit !== 0xa0 : unit > 0x20 && unit !== AMPERSAND && unit !== LESS;
 }
 
 export class Sink {
@@ -50,8 +58,11 @@ export class Sink {
     if (kind > this.#gap) this.#gap = kind;
   }
 
-  /** Takes the text from `from` to the next `<` (or `to`), references decoded; returns where it stopped. */
-  take(html: string, from: number, to: number): number {
+  /**
+   * Takes the text from `from` to the next `<` (or `to`), references decoded; returns where it stopped. `source` are the units of
+   * `html`.
+   */
+  take(html: string, source: Uint16Array, from: number, to: number): number {
     const units = this.#units;
     let length = this.#length;
     let gap = this.#gap;
@@ -60,7 +71,22 @@ export class Sink {
     const full = units.length - 2;
     let at = from;
     while (at < to) {
-      let unit = html.charCodeAt(at);
+      let unit = source[at];
+      if (isOrdinary(unit) && length < full) {
+        if (gap !== NONE) {
+          if (length > 0) units[length++] = gap === BREAK ? 0x0a : 0x20;
+          gap = NONE;
+        }
+        // One at least, and as far as there is room.
+        const stop = Math.min(to, at + Math.max(1, full - length));
+        do {
+          units[length++] = unit;
+          wide |= unit;
+          at += 1;
+          unit = source[at];
+        } while (at < stop && isOrdinary(unit));
+        continue;
+      }
       if (unit === LESS) break;
       at += 1;
       if (unit === AMPERSAND && readReference(html, at - 1)) {
@@ -104,6 +130,10 @@ export class Sink {
   text(from: number, to: number): string {
     const size = to - from;
     if (size <= 0) return '';
+    if (size <= SHORT && this.#wide <= 255) {
+      for (let i = 0; i < size; i += 1) narrow[i] = this.#units[from + i];
+      return narrow.toString('latin1', 0, size);
+    }
     const units = this.#units.subarray(from, to);
     if (this.#wide > 255) return Buffer.from(units.buffer, units.byteOffset, size * 2).toString('utf16le');
     if (size > KEPT) return Buffer.from(units).toString('latin1');

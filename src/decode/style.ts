@@ -4,7 +4,7 @@
  * screen, and colours equal to the background they stand on. It is no browser: style sheets are not followed, so where a
  * class may have set the background, colours prove nothing.
  */
-import { detached } from './charset.ts';
+import { detached, hexDigit } from './charset.ts';
 
 /** Not known: set by a picture, a style sheet or words that are not read. */
 export const UNKNOWN = -1;
@@ -47,6 +47,8 @@ const MAX_COLOUR = 32;
 /** `#fff`, `#ffffff` (with or without the mark, as browsers read attributes), `rgb(…)` or a name to 0xRRGGBB. */
 export function colourOf(raw: string): number {
   if (raw.length > MAX_COLOUR) return UNKNOWN;
+  const usual = raw.length === 7 && raw.charCodeAt(0) === 0x23 ? sixDigits(raw) : UNKNOWN;
+  if (usual !== UNKNOWN) return usual;
   const text = raw.trim().toLowerCase();
   const named = COLOURS.get(text);
   if (named !== undefined) return named;
@@ -56,6 +58,17 @@ export function colourOf(raw: string): number {
   if (rgb === null) return UNKNOWN;
   const [red, green, blue] = [rgb[1], rgb[2], rgb[3]].map((one) => Math.min(255, Number(one)));
   return (red << 16) | (green << 8) | blue;
+}
+
+/** The number after `#`; UNKNOWN where it is none. */
+function sixDigits(raw: string): number {
+  let colour = 0;
+  for (let i = 1; i < 7; i += 1) {
+    const digit = hexDigit(raw.charCodeAt(i));
+    if (digit < 0) return UNKNOWN;
+    colour = (colour << 4) | digit;
+  }
+  return colour;
 }
 
 /** Channels nearer than this to each other cannot be told apart by eye. */

@@ -1,9 +1,10 @@
 /**
- * Watches one task of a gateway without being told what for: labels (loss, errors, margin), what the model gives where no
- * labels come (confidence, shares of verdicts, estimated accuracy), features (level, spread and missing values of
- * each dense column; number, sum and folded buckets of sparse cells), volume and latency. Promises: numbers only; bounded
- * memory and little time an event; one alarm a cause, told once and taken back; all alarms of a task stay within its
- * share of the budget; time comes with each call; what `save` gives goes on with the same alarms.
+ * Watches one task of a gateway without being told what for: labels (loss in all and by label, errors,
+ * margin), what the model gives where no labels come (confidence, shares of verdicts, estimated accuracy), features
+ * (level, spread and missing values of each dense column; number, sum and folded buckets of sparse cells), volume and
+ * latency. Promises: numbers only; bounded memory and little time an event; one alarm a cause, told once and taken
+ * back; all alarms of a task stay within its share of the budget; time comes with each call; what `save` gives goes on
+ * with the same alarms.
  *
  * Events are gathered into blocks of `blockMs` with at least 20 events, and each stream tests its block values (see
  * monitor/tracker.ts): single events of real streams are far from independent. Expected false alarms of the streams add
@@ -16,9 +17,17 @@ import { Alarms, CONFIDENCE, FIRST_COLUMN, LOSS, type Stream } from './monitor/a
 import { angle, Cells, Columns, LEAST_EVENTS, type Level, Mean, root } from './monitor/blocks.ts';
 import { Devices } from './monitor/devices.ts';
 import { Histogram } from './monitor/histogram.ts';
+import { LabelLosses } from './monitor/label-losses.ts';
 import { Reliability } from './monitor/reliability.ts';
 import { monitorState } from './monitor/saved.ts';
-import { MOST_COLUMNS, ofModel, streamKinds, streamNames } from './monitor/streams.ts';
+import {
+  labelLoss,
+  MOST_COLUMNS,
+  ofModel,
+  streamKinds,
+  streamNames,
+  watchedLabels,
+} from './monitor/streams.ts';
 import { Tracker } from './monitor/tracker.ts';
 import type { LabelledOne, MonitorOptions, MonitorWindow, ScoredBatch } from './monitor/types.ts';
 
@@ -49,6 +58,7 @@ export class TaskMonitor {
   readonly #cells = new Cells();
   readonly #means = { loss: new Mean(), margin: new Mean(), confidence: new Mean(), latency: new Mean() };
   readonly #verdicts: Histogram;
+  readonly #losses: LabelLosses;
   #wrong = 0;
   #events = 0;
   #volume = 0;
@@ -71,7 +81,9 @@ export class TaskMonitor {
     this.#dense = new Columns(watched.map(({ at }) => at));
     this.#verdicts = new Histogram(labels.length);
     this.#devices = new Devices(FIRST_COLUMN + 2 * this.#accounts);
-    const names = streamNames(this.#columns);
+    const ofLabels = watchedLabels(labels);
+    this.#losses = new LabelLosses(ofLabels.map(labelLoss), blockMs);
+    const names = streamNames(this.#columns, ofLabels);
     const arl = (budget.perMs * names.length) / (budget.alarms * options.share * blockMs);
     this.#streams = names.map((one) => ({
       ...one,
@@ -121,6 +133,7 @@ export class TaskMonitor {
     if (this.#from.labels < 0) this.#from.labels = at;
     const loss = Math.min(MOST_LOSS, -Math.log(Math.max(1e-15, probability)));
     this.#means.loss.add(loss);
+    this.#losses.add(truth, loss, at);
     this.#means.margin.add(2 * probability - 1);
     if (truth !== predicted) this.#wrong += 1;
     if (confidence >= 0) this.#reliability.labelled(confidence, truth === predicted);
@@ -149,7 +162,8 @@ export class TaskMonitor {
   rebase(at: number): void {
     for (const stream of this.#streams) {
       if (!ofModel(stream.kind)) continue;
-      const change = stream.tracker.relearn(stream.kind !== 'verdicts');
+      // Which label a model does better with and which worse is its own affair, where it is better on the whole.
+      const change = stream.tracker.relearn(stream.kind !== 'verdicts', stream.kind !== 'labelLoss');
       if (change) this.#alarms.changed(stream.name, change, at);
     }
     this.#verdicts.relearn();
@@ -157,13 +171,14 @@ export class TaskMonitor {
     this.#devices.forget(LOSS);
     this.#devices.forget(CONFIDENCE);
     this.#clearLabels();
+    this.#losses.clear();
     this.#means.confidence.clear();
   }
 
   save(): string {
     const means = Object.entries(this.#means).map(([name, mean]) => [name, mean.save()]);
     return JSON.stringify({
-      format: 2,
+      format: 3,
       labels: this.#options.labels.length,
       streams: this.#streams.map(({ name, announced, seen, tracker }) => ({
         name,
@@ -176,6 +191,7 @@ export class TaskMonitor {
       dense: this.#dense.save(),
       cells: this.#cells.save(),
       means: Object.fromEntries(means),
+      losses: this.#losses.save(),
       verdicts: this.#verdicts.save(),
       wrong: this.#wrong,
       events: this.#events,
@@ -206,6 +222,7 @@ export class TaskMonitor {
     monitor.#cells.restore(state.cells);
     for (const [name, mean] of Object.entries(monitor.#means))
       mean.restore(state.means[name as keyof typeof state.means]);
+    monitor.#losses.restore(state.losses);
     monitor.#verdicts.restore(state.verdicts);
     monitor.#wrong = state.wrong;
     monitor.#events = state.events;
@@ -225,6 +242,7 @@ export class TaskMonitor {
     if (due(from.volume)) this.#endVolume(at);
     if (due(from.events) && this.#events >= LEAST_EVENTS) this.#endEvents(at);
     if (due(from.labels) && this.#means.loss.n >= LEAST_EVENTS) this.#endLabels(at);
+    for (const { stream, level, begin } of this.#losses.due(at)) this.#add(stream, level, begin, at);
   }
 
   #endVolume(at: number): void {

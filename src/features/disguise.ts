@@ -140,6 +140,7 @@ function latinised(text: string, from: number, to: number): string {
 /** Sizes of what was undone as features: by powers of two. */
 export function disguiseMarks(found: Disguise): string[] {
   const marks: string[] = [];
+  if ((found.invisible | found.styled | found.struck | found.foreign) === 0) return marks;
   for (const [kind, count] of Object.entries(found))
     if (count > 0) marks.push(`${kind} ${32 - Math.clz32(count)}`);
   return marks;

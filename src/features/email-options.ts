@@ -3,7 +3,12 @@
  * preset, so that rows of `full` said in full and of `full` by its name are the same rows. Refuses values out of range and
  * unknown options.
  */
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { HASH_VERSION, keyMark } from './hash.ts';
+
+/** Raised with every change of what a mail's row is. */
+const EMAIL_VERSION = 3;
 
 /** Regions of the buckets: the top two bits of an index say which view of the mail it is of. */
 export const EMAIL_VIEWS = 4;
@@ -134,4 +139,11 @@ export function resolve({ preset, spaces, ...given }: EmailOptions): ResolvedOpt
 /** The options of which something is said. */
 function said(options: object): object {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+/** Tells rows apart that were made in other ways. */
+export function versionOf(options: ResolvedOptions): string {
+  const { key, ...rest } = options;
+  const text = JSON.stringify([EMAIL_VERSION, HASH_VERSION, keyMark(key), rest]);
+  return `email-${EMAIL_VERSION}-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
 }

@@ -8,57 +8,33 @@
  * each other, what the reader sees as words, links and attachments, and the same as characters. What each namespace is worth,
  * what was left out, and where the time goes: docs/mail-features.md.
  */
-import { createHash } from 'node:crypto';
 import type { Event, Featurizer, MailBody, RowWriter } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { Cells } from './cells.ts';
 import { type Disguise, disguiseMarks, noDisguise, Unseen, unmask } from './disguise.ts';
-import { type EmailOptions, type ResolvedOptions, resolve, type SpaceName } from './email-options.ts';
+import {
+  type EmailOptions,
+  type ResolvedOptions,
+  resolve,
+  type SpaceName,
+  versionOf,
+} from './email-options.ts';
 import { headerForm as readHeaderForm, textForm as readTextForm } from './form.ts';
 import { readGrams, readTokens } from './grams.ts';
-import { HASH_VERSION, keyMark, mix, pair, seedOf, word } from './hash.ts';
+import { mix, pair, word } from './hash.ts';
 import { headerOf, type KnownHeader, mayUse } from './header-names.ts';
 import { readLink } from './links.ts';
 import { Pieces, Units } from './pieces.ts';
 import { FIELDS, LENGTH, NUMBER, partsMark, scale } from './sizes.ts';
+import { openSpaces, SPACE_NAMES, SPACES, type Space } from './spaces.ts';
 import { readWords, seedWords } from './tokens.ts';
 import { RawView, usableValue } from './view.ts';
-
-/** Raised with every change of what a mail's row is. */
-const EMAIL_VERSION = 3;
-
-/** The view each namespace is of, and the most distinct buckets it may have: more than any ordinary mail needs. */
-const SPACES: Readonly<Record<SpaceName, { readonly view: number; readonly limit: number }>> = {
-  raw: { view: 0, limit: 8_192 },
-  textForm: { view: 0, limit: 64 },
-  header: { view: 1, limit: 8_192 },
-  headerPairs: { view: 1, limit: 8_192 },
-  structure: { view: 1, limit: 1_024 },
-  headerForm: { view: 1, limit: 64 },
-  body: { view: 2, limit: 8_192 },
-  bodyPairs: { view: 2, limit: 16_384 },
-  links: { view: 2, limit: 4_096 },
-  attachments: { view: 2, limit: 1_024 },
-  disguise: { view: 2, limit: 64 },
-  chars: { view: 3, limit: 16_384 },
-  subject: { view: 3, limit: 2_048 },
-};
-const SPACE_NAMES = Object.keys(SPACES) as SpaceName[];
 
 const HEADER_BYTES = 16_384;
 const HEADER_TEXT = 1_000;
 const HEADER_FIELDS = 200;
 const MAX_LINKS = 200;
 const MAX_ATTACHMENTS = 100;
-
-/** One namespace of the mail at hand. */
-interface Space {
-  readonly name: SpaceName;
-  /** Its number in `Cells`. */
-  readonly at: number;
-  readonly seed: number;
-  readonly weight: number;
-}
 
 /** Opens the featurizer of mails; it takes no declared fields. */
 export function openEmail(options: EmailOptions): Featurizer {
@@ -77,6 +53,12 @@ class EmailFeaturizer implements Featurizer {
   readonly #cells: Cells;
   readonly #view: RawView;
   readonly #text = new Units();
+  /** More bytes of a mail than these make no more cells. */
+  readonly #most: number;
+  /** Values of headers, one behind the other, where each ends, and whose they are. */
+  readonly #joined = new Units();
+  readonly #ends = new Int32Array(HEADER_FIELDS);
+  readonly #known = new Array<KnownHeader>(HEADER_FIELDS).fill(EDGE);
   readonly #pieces = new Pieces();
   readonly #pairs = new Pieces();
   /** Features that are no pieces of a text, of one namespace at a time. */
@@ -93,14 +75,15 @@ class EmailFeaturizer implements Featurizer {
   constructor(options: ResolvedOptions) {
     const { bits, views, key, listHeaders, headBytes, tailBytes } = options;
     this.#options = options;
+    // Where neither raw bytes nor characters are read, a cell is a word or a pair of words.
+    const readsLetters = options.spaces.raw > 0 || options.spaces.chars > 0;
+    this.#most = readsLetters ? Number.MAX_SAFE_INTEGER : options.textLength / 2;
     this.dims = 2 ** bits;
     this.views = views;
     this.version = versionOf(options);
     this.#view = new RawView({ listHeaders, headerBytes: HEADER_BYTES, head: headBytes, tail: tailBytes });
     this.#weights = SPACE_NAMES.map((name) => options.spaces[name]);
-    this.#spaces = Object.fromEntries(
-      SPACE_NAMES.map((name, at) => [name, { name, at, seed: seedOf(key, name), weight: this.#weights[at] }]),
-    ) as Record<SpaceName, Space>;
+    this.#spaces = openSpaces(key, options.spaces);
     this.#cells = new Cells(
       this.dims,
       views,
@@ -139,7 +122,7 @@ class EmailFeaturizer implements Featurizer {
 
   /** Fills the namespaces that have a weight. */
   #fill(mail: MailBody): void {
-    this.#cells.expect(mail.raw.length);
+    this.#cells.expect(Math.min(mail.raw.length, this.#most));
     const { raw, textForm, headerForm, links, attachments, disguise } = this.#spaces;
     this.#disguise = noDisguise();
     if (raw.weight > 0) this.#raw(mail);
@@ -176,50 +159,65 @@ class EmailFeaturizer implements Featurizer {
 
   /** Words of headers, their names and order, and the characters of the subject. */
   #headers(mail: MailBody): void {
-    const { structure } = this.#spaces;
+    const { structure, header: words, headerPairs } = this.#spaces;
+    const known = this.#known;
+    let joined = '';
     let fields = 0;
     let before = EDGE;
     for (const field of mail.headers) {
       const header = headerOf(field[0]);
       if (!mayUse(header, this.#options.listHeaders)) continue;
-      fields += 1;
-      if (fields > HEADER_FIELDS) break;
+      if (fields === HEADER_FIELDS) break;
       if (structure.weight > 0) this.#order(before, header);
       before = header;
-      this.#header(header, headerText(header.name, field[1]));
+      known[fields] = header;
+      joined += headerText(header.name, field[1]);
+      this.#ends[fields] = joined.length;
+      fields += 1;
     }
+    if (words.weight > 0 || headerPairs.weight > 0) this.#headerWords(joined, fields);
     // A mail without headers has none of these: no more than what it says is known of it.
     if (fields > 0 && structure.weight > 0) this.#size(structure, FIELDS, fields);
     this.#takeMarks(structure);
     this.#subjects(mail);
   }
 
-  /** One header's words and pairs. */
-  #header(header: KnownHeader, value: string): void {
+  /** Words and pairs of headers, whose values are copied together: each alone would cost a call into native code. */
+  #headerWords(joined: string, fields: number): void {
     const { header: words, headerPairs } = this.#spaces;
-    if (words.weight === 0 && headerPairs.weight === 0) return;
-    const text = this.#text;
-    text.load(value);
-    if (!text.isAscii) text.load(unmask(value, this.#disguise));
-    this.#words(HEADER_TEXT, words, header.isUnique ? null : headerPairs, header);
+    const pieces = this.#pieces;
+    const placed = this.#names !== null;
+    this.#joined.load(joined);
+    let to = 0;
+    for (let i = 0; i < fields; i += 1) {
+      const from = to;
+      to = this.#ends[i];
+      const header = this.#known[i];
+      let text = this.#joined;
+      if (readWords(text, from, to, pieces, placed) > 0x7f) {
+        text = this.#text;
+        text.load(unmask(joined.slice(from, to), this.#disguise));
+        readWords(text, 0, HEADER_TEXT, pieces, placed);
+      }
+      this.#words(text, words, header.isUnique ? null : headerPairs, header);
+    }
   }
 
-  /** Words of the text at hand; of a header where one is given. */
-  #words(limit: number, words: Space, pairs: Space | null, header: KnownHeader | null): void {
+  /** The words at hand, which stand in `text`; those of a header where one is given. */
+  #words(text: Units, words: Space, pairs: Space | null, header: KnownHeader | null): void {
     const pieces = this.#pieces;
     const both = pairs !== null && pairs.weight > 0 ? this.#pairs : null;
-    readWords(this.#text, limit, pieces, this.#names !== null);
     seedWords(pieces, header === null ? words.seed : words.seed ^ header.hash, both);
     if (words.weight > 0) this.#cells.add(words.at, pieces);
     if (pairs !== null && both !== null) this.#cells.add(pairs.at, both);
-    if (this.#names !== null) this.#noteWords(words, pairs, header);
+    if (this.#names !== null) this.#noteWords(text, words, pairs, header);
   }
 
-  #noteWords(words: Space, pairs: Space | null, header: KnownHeader | null): void {
+  #noteWords(text: Units, words: Space, pairs: Space | null, header: KnownHeader | null): void {
     const { hashes, places, count } = this.#pieces;
     if (places === null) return;
     const prefix = header === null ? '' : `${header.name}: `;
-    const wordAt = (i: number) => this.#text.slice(places[i * 2], places[i * 2 + 1]).toLowerCase();
+    const wordAt = (i: number) => text.slice(places[i * 2], places[i * 2 + 1]).toLowerCase();
     for (let i = 0; i < count; i += 1) {
       this.#note(words, hashes[i], `${prefix}${wordAt(i)}`);
       if (pairs !== null && pairs.weight > 0 && i > 0)
@@ -239,7 +237,10 @@ class EmailFeaturizer implements Featurizer {
       left -= text.length;
       if (words <= 0 && characters <= 0) continue;
       this.#text.load(shown, Math.max(words, characters));
-      if (words > 0) this.#words(words, body, bodyPairs, null);
+      if (words > 0) {
+        readWords(this.#text, 0, words, this.#pieces, this.#names !== null);
+        this.#words(this.#text, body, bodyPairs, null);
+      }
       if (characters > 0) this.#grams(chars, characters);
       words -= shown.length;
       characters -= shown.length;
@@ -286,6 +287,8 @@ class EmailFeaturizer implements Featurizer {
     const count = Math.min(mail.links.length, MAX_LINKS);
     for (let i = 0; i < count; i += 1) {
       const { shown, target } = mail.links[i];
+      // The same again, as mails often have it, has no other marks.
+      if (i > 0 && target === mail.links[i - 1].target && shown === mail.links[i - 1].shown) continue;
       readLink(shown, target, (hash, name, text, from, to) => {
         const own = mix(hash ^ links.seed);
         this.#marks.push(own);
@@ -333,7 +336,7 @@ class EmailFeaturizer implements Featurizer {
     let words = 0;
     for (const text of hidden) {
       this.#text.load(text);
-      readWords(this.#text, text.length, this.#pieces);
+      readWords(this.#text, 0, text.length, this.#pieces);
       words += this.#pieces.count;
     }
     if (words > 0) this.#mark(disguise, `hidden words ${scale(words)}`);
@@ -388,10 +391,4 @@ function headerText(name: string, value: string): string {
 /** Printable form of bytes. */
 function quoted(bytes: Uint8Array, from: number, to: number): string {
   return JSON.stringify(Buffer.from(bytes.subarray(from, to)).toString('latin1'));
-}
-
-function versionOf(options: ResolvedOptions): string {
-  const { key, ...rest } = options;
-  const text = JSON.stringify([EMAIL_VERSION, HASH_VERSION, keyMark(key), rest]);
-  return `email-${EMAIL_VERSION}-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
 }

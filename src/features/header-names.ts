@@ -79,8 +79,21 @@ const byHash = new Map<number, KnownHeader>();
 /** Names come from strangers: what is remembered of them is bounded. */
 const MAX_KNOWN = 4_096;
 
+/** The last of those that fell on each place by length and ends: seldom is one looked for in the map. */
+const lately: (KnownHeader | null)[] = new Array(512).fill(null);
+
 /** `name` in lower case. */
 export function headerOf(name: string): KnownHeader {
+  const { length } = name;
+  const slot = (length * 31 + name.charCodeAt(0) * 7 + name.charCodeAt(length - 1) * 3) & 511;
+  const last = lately[slot];
+  if (last !== null && last.name === name) return last;
+  const header = lookUp(name);
+  lately[slot] = header;
+  return header;
+}
+
+function lookUp(name: string): KnownHeader {
   const seen = known.get(name);
   if (seen !== undefined) return seen;
   const kind = VERDICT.test(name) || MAILBOX.has(name) ? 'verdict' : LIST.test(name) ? 'list' : 'free';

@@ -43,9 +43,14 @@ export const featurizers = {
     open: openEmail,
   }),
   sensor: row({
-    summary: 'readings: numbers, booleans and times dense, categories hashed',
+    summary: 'readings: numbers, booleans and times dense, categories as declared, windows of each device',
     options: sensorOptions,
-    search: { bits: [10, 13, 16], missing: [true, false], eventTime: [true, false] },
+    search: {
+      bits: [10, 13, 16],
+      missing: [true, false],
+      eventTime: [true, false],
+      'windows.on': [true, false],
+    },
     open: openSensor,
   }),
 } as const;

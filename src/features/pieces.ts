@@ -6,15 +6,12 @@
 
 /** Shorter texts are copied here: a call into native code costs more. */
 const SHORT = 48;
-const LONG = 1_000;
 
 /** The UTF-16 units of one text at a time. */
 export class Units {
   #bytes = Buffer.alloc(8_192);
   units = new Uint16Array(this.#bytes.buffer, this.#bytes.byteOffset, 4_096);
   length = 0;
-  /** Whether all units are below 0x80; of a long text that is not looked at, and it counts as no. */
-  isAscii = true;
 
   /** Takes the first `limit` units of a text. */
   load(text: string, limit = text.length): void {
@@ -22,11 +19,8 @@ export class Units {
     if (length > this.units.length) this.#grow(length);
     this.length = length;
     const { units } = this;
-    let all = length > LONG ? 0x80 : 0;
     if (length > SHORT) this.#bytes.write(text, 0, length * 2, 'utf16le');
     else for (let i = 0; i < length; i += 1) units[i] = text.charCodeAt(i);
-    if (length <= LONG) for (let i = 0; i < length; i += 1) all |= units[i];
-    this.isAscii = all < 0x80;
   }
 
   /** The text from one unit to another. */

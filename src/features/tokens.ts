@@ -36,38 +36,45 @@ export function lower(unit: number): number {
   return unit;
 }
 
-/** The hashes of all words of text[0, limit) into `words`; where they stand too, if they are to be `placed`. */
-export function readWords(text: Units, limit: number, words: Pieces, placed = false): void {
+/**
+ * The hashes of all words of text[from, to) into `words`; where they stand too, if they are to be `placed`. Returns all the
+ * units or-ed: above 0x7f some are not ASCII.
+ */
+export function readWords(text: Units, from: number, to: number, words: Pieces, placed = false): number {
   const { units } = text;
-  const end = Math.min(text.length, limit);
-  words.reset(end, placed);
+  const end = Math.min(text.length, to);
+  words.reset(end - from, placed);
   const { hashes, places } = words;
+  let all = 0;
   let count = 0;
-  let at = 0;
+  let at = from;
   while (at < end) {
-    const from = at;
+    const start = at;
     let unit = units[at++];
     let kind = UNIT[unit];
+    all |= unit;
     if (kind === SEPARATOR) continue;
     let hash = wordStart;
     if (kind === ALONE) hash = letter(hash, unit);
     else {
-      const most = Math.min(end, from + MAX_WORD);
+      const most = Math.min(end, start + MAX_WORD);
       hash = letter(hash, kind);
       for (; at < most; at += 1) {
         unit = units[at];
         kind = UNIT[unit];
         if (kind <= ALONE) break;
+        all |= unit;
         hash = letter(hash, kind);
       }
     }
     if (places !== null) {
-      places[count * 2] = from;
+      places[count * 2] = start;
       places[count * 2 + 1] = at;
     }
     hashes[count++] = mix(hash);
   }
   words.count = count;
+  return all;
 }
 
 /** Makes the words those of one field by its `seed`, and fills `pairs` with the hashes of their neighbours, one fewer. */

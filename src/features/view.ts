@@ -17,9 +17,14 @@ function untagged(line: string): string {
   return line.replace(SUBJECT_TAG, '$1');
 }
 
+/** Every tag has this in it. */
+const TAGGED = /spam/i;
+
 /** The value of a header as features may see it. */
 export function usableValue(name: string, value: string): string {
-  return name === 'subject' ? untagged(`subject: ${value}`).slice('subject: '.length) : value;
+  return name === 'subject' && TAGGED.test(value)
+    ? untagged(`subject: ${value}`).slice('subject: '.length)
+    : value;
 }
 
 const LF = 0x0a;

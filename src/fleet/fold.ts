@@ -11,6 +11,7 @@ import { Quality, QualityWindow } from '../task/metrics.ts';
 import type { QualityState } from '../task/quality.ts';
 import { SelfTraining, type SelfTrainingState, surely } from '../task/self-training.ts';
 import type { Task } from '../task/task.ts';
+import { suffices } from '../task/verdict.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { Base } from './base.ts';
 
@@ -182,7 +183,7 @@ export class Fold {
   /** Whether it and its base have learned so many labels in all, and so many of each of at least two. */
   suffices(all: number, perLabel: number): boolean {
     const known = this.counts.map((n, c) => n + (this.base.counts[c] ?? 0));
-    return sum(known) >= all && known.filter((n) => n >= perLabel).length >= 2;
+    return suffices(known, { labels: all, perLabel });
   }
 
   /** Whether a label is the base's, and the hub's to forget. */

@@ -13,6 +13,7 @@ import { asSluiceError, type SluiceError } from '../errors.ts';
 import { RowArena, sliceRow } from '../features/rows.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { argmax, type Batch } from './batch.ts';
 import { PublishFilter, type PublishPolicy } from './policy.ts';
 import { InlinePreparer, type Preparer, type Taker } from './preparer.ts';
 import type { Publisher } from './publisher.ts';
@@ -61,17 +62,6 @@ export interface LaneContext {
   ) => Decided;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-}
-
-interface Batch {
-  readonly rows: () => Rows;
-  /** The rows are not read any more. */
-  readonly release: () => void;
-  readonly events: Event[];
-  /** events[i] came with owners[i]. */
-  readonly owners: Slot[];
-  /** Each message once. */
-  readonly slots: Slot[];
 }
 
 interface Output extends LaneOutput {
@@ -123,15 +113,28 @@ export class Lane {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Brings one message into a batch, in its turn; what cannot be used is buried. Never throws. */
-  offer(slot: Slot): void {
-    this.#unfinished += 1;
-    this.#preparer.offer(slot);
+  /** Brings one message into a batch, in its turn; what cannot be used is buried. `again`: a replayed dead letter. Never throws. */
+  offer(slot: Slot, again = false): void {
+    this.#hold(1);
+    if (slot.message.replay) {
+      this.#context.task.readBack(slot.message);
+      this.#finish(slot, 'done');
+    } else this.#preparer.offer(slot, again);
+  }
+
+  /** Called every second or so. */
+  tick(): void {
+    this.#preparer.tick?.();
+  }
+
+  /** Nothing more is read; `forGood`: what is not settled will not be delivered again either. */
+  end(forGood: boolean): void {
+    this.#preparer.end?.(forGood);
   }
 
   /** Takes one message that must not be decoded and makes it a dead letter. */
   bury(slot: Slot, error: SluiceError): void {
-    this.#unfinished += 1;
+    this.#hold(1);
     this.#bury(slot, error);
   }
 
@@ -155,6 +158,8 @@ export class Lane {
       mayScore: () => this.#canDispatch(),
       score: (rows, release, owners, events) => this.#takeAll(rows, release, owners, events),
       refuse: (slot, error) => this.#bury(slot, error),
+      setAside: () => this.#hold(-1),
+      takeUp: () => this.#hold(1),
       rest: () => {
         if (this.#scoring === 0) this.#dispatch();
         this.#wake();
@@ -267,6 +272,7 @@ export class Lane {
         model,
         backend,
         decided: decide?.(batch.events[i], label, scores, offset, model),
+        flags: task.fields?.flagsOf(batch.events[i]),
         receivedAt: batch.owners[i].receivedAt,
         decidedAt,
       };
@@ -383,13 +389,12 @@ export class Lane {
 
   #finish(slot: Slot, outcome: 'done' | 'retry'): void {
     slot.finish(outcome);
-    this.#unfinished -= 1;
+    this.#hold(-1);
+  }
+
+  /** Messages in hand: one more, or one less. */
+  #hold(by: 1 | -1): void {
+    this.#unfinished += by;
     if (this.#unfinished === 0) for (const wake of this.#idle.splice(0)) wake();
   }
-}
-
-function argmax(values: Float32Array, offset: number, count: number): number {
-  let best = 0;
-  for (let c = 1; c < count; c++) if (values[offset + c] > values[offset + best]) best = c;
-  return best;
 }

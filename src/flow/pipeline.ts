@@ -61,6 +61,7 @@ export class Pipeline {
   /** Resolves when every source has ended (files do; brokers do not before `stop`) and the lanes are dry. Throws INPUT_* where files could not be read to their end. */
   async finished(): Promise<void> {
     await Promise.all(this.#readers);
+    for (const lane of this.#lanes()) lane.end(true);
     await this.drain();
     if (this.#broken) throw this.#broken;
   }
@@ -73,7 +74,10 @@ export class Pipeline {
   async stop(deadlineMs: number): Promise<{ readonly clean: boolean }> {
     this.#stop.abort();
     const { clock } = this.#context;
-    const dry = Promise.all(this.#readers).then(() => this.drain());
+    const dry = Promise.all(this.#readers).then(() => {
+      for (const lane of this.#lanes()) lane.end(false);
+      return this.drain();
+    });
     const clean = await within(clock, deadlineMs, dry);
     await within(clock, CLOSE_MS, Promise.all(this.#routes.map((route) => route.source.close())));
     this.tell();
@@ -87,7 +91,7 @@ export class Pipeline {
       return;
     }
     await lane.room();
-    lane.offer(new Slot(delivery, 1, this.credit, this.#context.clock.now(), null));
+    lane.offer(new Slot(delivery, 1, this.credit, this.#context.clock.now(), null), true);
     lane.flush();
   }
 

@@ -3,10 +3,10 @@
  * lane in the order in which they were offered, each once, used or refused; what is under way is bounded, and while it
  * is all that may be, `hasRoom` is false. Neither ever throws.
  */
-import type { Event, Rows } from '../contract.ts';
+import type { Event, Message, Rows } from '../contract.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import type { RowArena } from '../features/rows.ts';
-import type { Batch, Pool, Stream } from '../task/preparation.ts';
+import { type Batch, type Pool, type Stream, setAside } from '../task/preparation.ts';
 import type { Task } from '../task/task.ts';
 import type { Slot } from './settle.ts';
 
@@ -23,6 +23,10 @@ export interface Taker {
   /** A whole batch of rows that lie elsewhere, until `release` is called; owners[i] brought events[i], of row i. */
   score(rows: Rows, release: () => void, owners: Slot[], events: Event[]): void;
   refuse(slot: Slot, error: SluiceError): void;
+  /** The message waits, unsettled, for another one; the lane counts as dry without it. */
+  setAside(slot: Slot): void;
+  /** It is in hand again: used or refused next. */
+  takeUp(slot: Slot): void;
   /** Nothing more is at hand. */
   rest(): void;
 }
@@ -30,11 +34,34 @@ export interface Taker {
 export interface Preparer {
   /** False: wait until the lane has room again. */
   readonly hasRoom: boolean;
-  offer(slot: Slot): void;
+  /** `again`: a dead letter that is replayed. */
+  offer(slot: Slot, again: boolean): void;
   /** The source has nothing more at hand. */
   flush(): void;
   /** The taker has room. */
   goOn(): void;
+  /** Called every second or so. */
+  tick?(): void;
+  /** Nothing more is read. `forGood`: nothing will be delivered again either. */
+  end?(forGood: boolean): void;
+}
+
+/** Adds the rows of a message's events. After a failure (which throws) the arena is as it was before. */
+export function fillRows(
+  task: Task,
+  { source, position }: Message,
+  events: readonly Event[],
+  arena: RowArena,
+): void {
+  const before = arena.count;
+  try {
+    task.memory?.enter(source, position);
+    for (const event of events) task.fill(event, arena);
+    task.memory?.applied();
+  } catch (thrown) {
+    arena.truncate(before);
+    throw thrown;
+  }
 }
 
 /** Here, where the message is offered. */
@@ -52,18 +79,18 @@ export class InlinePreparer implements Preparer {
   }
 
   offer(slot: Slot): void {
-    const arena = this.#taker.arena();
-    const before = arena.count;
     let events: readonly Event[];
     try {
       events = this.#task.decode(slot.message);
-      for (const event of events) this.#task.fill(event, arena);
+      fillRows(this.#task, slot.message, events, this.#taker.arena());
     } catch (thrown) {
-      arena.truncate(before);
       this.#taker.refuse(slot, asSluiceError(thrown, 'DECODE_UNEXPECTED'));
       return;
     }
-    this.#taker.take(slot, events);
+    this.#taker.take(
+      slot,
+      events.map((event) => setAside(event, slot.message, this.#task)),
+    );
   }
 
   flush(): void {

@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BackendInfo, Engine, Model, ModelShape, Rows } from '../contract.ts';
 import { asSluiceError, type ErrorCode, errorTable, SluiceError } from '../errors.ts';
+import { createConditioned, isConditioned, loadConditioned } from './conditioned.ts';
 import { findModelKind, modelKinds } from './kinds.ts';
 
 /** An opaque handle of the addon, checked there by its type tag. */
@@ -24,7 +25,6 @@ interface Handle {
 interface NativeModel extends ModelShape {
   readonly handle: Handle;
   readonly kind: string;
-  readonly bytes: number;
   readonly backend: string;
 }
 
@@ -61,6 +61,8 @@ interface Addon {
     ...batch: [...RowArguments, Labels, Weights, Int32Array | undefined]
   ): Promise<Float32Array>;
   save(model: Handle): Promise<Uint8Array>;
+  /** Bytes, as of the last call that was settled. */
+  size(model: Handle): number;
   close(model: Handle): void;
 }
 
@@ -150,7 +152,6 @@ class EngineModel implements Model {
   readonly kind: string;
   readonly shape: ModelShape;
   readonly backend: string;
-  readonly bytes: number;
   readonly #addon: Addon;
   readonly #handle: Handle;
 
@@ -160,7 +161,10 @@ class EngineModel implements Model {
     this.kind = native.kind;
     this.shape = { dims: native.dims, denseDims: native.denseDims, classes: native.classes };
     this.backend = native.backend;
-    this.bytes = native.bytes;
+  }
+
+  get bytes(): number {
+    return this.#addon.size(this.#handle);
   }
 
   score(rows: Rows): Promise<Float32Array> {
@@ -219,7 +223,13 @@ class NativeEngine implements Engine {
     this.backends = backends;
   }
 
-  create(
+  create(kind: string, shape: ModelShape, options: Readonly<Record<string, number>>, seed: number): Model {
+    if (shape.rules && shape.rules.length > 0)
+      return createConditioned(shape, (inner) => this.#create(kind, inner, options, seed));
+    return this.#create(kind, shape, options, seed);
+  }
+
+  #create(
     kind: string,
     shape: ModelShape,
     options: Readonly<Record<string, number>>,
@@ -233,8 +243,12 @@ class NativeEngine implements Engine {
     return new EngineModel(this.#addon, native);
   }
 
-  load(bytes: Uint8Array): EngineModel {
+  load(bytes: Uint8Array): Model {
     assertFixed([bytes]);
+    return isConditioned(bytes) ? loadConditioned(bytes, (inner) => this.#load(inner)) : this.#load(bytes);
+  }
+
+  #load(bytes: Uint8Array): EngineModel {
     return new EngineModel(
       this.#addon,
       guard(() => this.#addon.load(this.#handle, bytes)),

@@ -32,6 +32,9 @@ export interface ModelKind {
 const option = (least: number, most: number, fallback: number, meaning: string) =>
   z.number().min(least).max(most).default(fallback).describe(meaning);
 
+const whole = (least: number, most: number, fallback: number, meaning: string) =>
+  z.number().int().min(least).max(most).default(fallback).describe(meaning);
+
 const flag = (fallback: 0 | 1, meaning: string) =>
   z.number().int().min(0).max(1).default(fallback).describe(meaning);
 
@@ -65,6 +68,102 @@ export const modelKinds = {
       rate: { scale: 'log', from: 0.03, to: 3 },
       l2: { values: [0, 0, 1e-7, 1e-6, 1e-5, 1e-4] },
       eps: { scale: 'log', from: 1e-7, to: 1 },
+    },
+  },
+  forest: {
+    summary:
+      'Adaptive random forest: trees that grow as rows come, each over a random part of the columns, replaced when they fall behind. The choice for readings whose classes no line separates, and for streams that change; splits by columns and by categories. About thirty times the work of `linear`; memory is bounded.',
+    labels: 'any',
+    columns: true,
+    teachesItself: false,
+    options: z.strictObject({
+      trees: whole(1, 256, 10, 'Trees that vote. More are better and cost their share of time.'),
+      columns: option(
+        0.001,
+        1,
+        0.6,
+        'Share of the columns that a tree looks at, drawn once for each tree (random patches); never fewer than 12 columns.',
+      ),
+      candidates: option(
+        0.001,
+        1,
+        0.3,
+        "Share of a tree's columns that a leaf may split by, drawn for each leaf (random forest); never fewer than 5 columns.",
+      ),
+      bagging: option(
+        0.1,
+        16,
+        6,
+        'How often a tree learns a row, on average (Poisson). Less makes trees more careful.',
+      ),
+      grace: option(
+        1,
+        1e6,
+        8,
+        'Rows that a leaf learns before it looks for a split, and again between two looks.',
+      ),
+      confidence: option(
+        1e-12,
+        0.5,
+        0.01,
+        'Of a split: the probability that another column would have been better after all.',
+      ),
+      tie: option(
+        0,
+        1,
+        0.05,
+        'Splits whose gains certainly differ by less than this, in bits, are equally good.',
+      ),
+      warning: option(
+        0,
+        0.5,
+        0.1,
+        "Of the detector of a tree's errors that plants a new tree beside it: its probability of a false alarm per look. 0: none is planted.",
+      ),
+      drift: option(
+        0,
+        0.5,
+        0.01,
+        'Of the detector that puts the new tree in the place of the old one at once. 0: never.',
+      ),
+      better: option(
+        0,
+        1,
+        0.05,
+        'By how much the share of right answers of the new tree, over about 100 rows, must be higher to take the place of the old one without a drift. 1: never.',
+      ),
+      retired: whole(
+        0,
+        8,
+        1,
+        'Trees kept by each voice after their time, for concepts that come back; they are compared like the new tree.',
+      ),
+      predictor: whole(
+        0,
+        2,
+        2,
+        'What leaves say: the classes they counted (0), naive Bayes (1), or both by how often each was right (2).',
+      ),
+      balance: option(
+        0,
+        1,
+        0,
+        'Imbalance of classes taken out of the weights of rows: 0 not at all, 1 until each class weighs alike.',
+      ),
+      memory: option(
+        1,
+        65_536,
+        64,
+        'MiB that all trees together may grow to. The least promising leaves then stop to look for splits.',
+      ),
+    }),
+    search: {
+      trees: { values: [10, 30] },
+      columns: { scale: 'linear', from: 0.3, to: 1 },
+      candidates: { scale: 'linear', from: 0.1, to: 1 },
+      bagging: { scale: 'log', from: 1, to: 12 },
+      confidence: { scale: 'log', from: 1e-4, to: 0.1 },
+      tie: { scale: 'log', from: 0.01, to: 0.2 },
     },
   },
   text: {

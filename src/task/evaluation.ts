@@ -10,10 +10,11 @@ import { type Feedback, immediate } from './feedback.ts';
 import { type DriftMark, DriftMarks } from './marks.ts';
 import { Metrics, type MetricsReport } from './metrics.ts';
 import { type Pool, withWorkers } from './preparation.ts';
-import { type RunOptions, type RunResult, runStream, type Tested } from './protocols.ts';
+import { type RunResult, runStream, type Tested } from './protocols.ts';
 import { seededRandom } from './random.ts';
 import { SelfTraining } from './self-training.ts';
 import type { Task } from './task.ts';
+import type { Sufficient } from './verdict.ts';
 
 export interface EvaluationOptions {
   readonly task: Task;
@@ -32,8 +33,8 @@ export interface EvaluationOptions {
   readonly seed: number;
   /** Threads beside this one that prepare mail; default 0. Results do not depend on it. */
   readonly workers?: number;
-  /** As in `runStream`. */
-  readonly isUnsure?: RunOptions['isUnsure'];
+  /** What a model that begins with nothing must learn before verdicts carry a label, as in `runStream`. */
+  readonly sufficient?: Sufficient;
   readonly onTested?: (tested: Tested) => void;
   /** Events of `input` so far, and the accuracy until now. */
   readonly onProgress?: (events: number, accuracy: number) => void;
@@ -91,8 +92,8 @@ async function evaluateWith(options: EvaluationOptions, pool: Pool | null): Prom
   const mail = task.event === 'email';
   const metrics = new Metrics({ labels: task.labels, positive: task.positive, seed, mail });
   const marks = new DriftMarks();
-  const trial =
-    task.decision && new DecisionTrial(task, options.model !== undefined || options.train !== null);
+  const trial = task.decision && new DecisionTrial(task);
+  const knowing = options.model !== undefined || options.train !== null;
   const started = { wall: performance.now(), cpu: process.cpuUsage() };
   // A model that no longer changes does not teach itself either.
   const selfTraining =
@@ -113,7 +114,7 @@ async function evaluateWith(options: EvaluationOptions, pool: Pool | null): Prom
       ...common,
       feedback,
       observer: trial,
-      isUnsure: options.isUnsure,
+      sufficient: knowing ? null : options.sufficient,
       total: options.total,
       testFrom: firstTested(options),
       frozen: options.protocol.kind === 'holdout',

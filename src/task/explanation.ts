@@ -171,7 +171,7 @@ function kindsOf(row: OneRow, names: ReadonlyMap<number, string> | undefined): [
   const kinds = new Map<string, number[]>();
   if (names === undefined) return [];
   for (const cell of row.all) {
-    const kind = /^([a-z]+(?:Pairs)?): /i.exec(names.get(row.bucket(cell)) ?? '')?.[1];
+    const kind = /^([a-z]+(?:Pairs|Form)?): /i.exec(names.get(row.bucket(cell)) ?? '')?.[1];
     if (kind === undefined) continue;
     const list = kinds.get(kind);
     if (list) list.push(cell);
@@ -192,8 +192,12 @@ function ofField(
     return column === undefined ? null : rows.dense[column];
   };
   const value = cellOf(field);
+  // The code of a category is no value that anybody would know.
+  const coded = task.shape.rules?.some(
+    ({ column, target }) => target && task.columns[column].field === field,
+  );
   const missing = cellOf(`${field} missing`) === 1 || Number.isNaN(value ?? rows.dense[columns[0]]);
-  return { feature: field, part: 'dense', value: missing ? null : value, missing, logOdds };
+  return { feature: field, part: 'dense', value: missing || coded ? null : value, missing, logOdds };
 }
 
 function ofCell(

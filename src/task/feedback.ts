@@ -21,7 +21,7 @@ export interface Feedback {
   readonly noisy: number;
   /** Labels the learner may ask for; null where it is not asked. */
   readonly active: number | null;
-  /** Share of the wrong verdicts that get a label; null where right ones do too. */
+  /** Share of the verdicts that were not right (wrong, or no opinion) that get a label; null where right ones do too. */
   readonly errors: number | null;
 }
 
@@ -165,18 +165,14 @@ export class Teacher {
 
   /**
    * The label that will be learned for event `index` (from 0), or -1. `truth` is -1 where the file has no label.
-   * `verdict` is needed where the feedback depends on it.
+   * `verdict` is needed where the feedback depends on it; its `opinion` is -1 for none, which is never right.
    */
-  label(
-    index: number,
-    truth: number,
-    verdict?: { readonly predicted: number; readonly lead: number },
-  ): number {
+  label(index: number, truth: number, verdict?: { readonly opinion: number; readonly lead: number }): number {
     const { delayed, partial, noisy, errors } = this.#feedback;
     const kept = this.#partial() < partial;
     const wrong = this.#noisy() < noisy;
     const other = Math.floor(this.#flip() * (this.#classes - 1));
-    const told = errors === null || (this.#errors() < errors && verdict?.predicted !== truth);
+    const told = errors === null || (this.#errors() < errors && verdict?.opinion !== truth);
     if (truth < 0 || index >= delayed || !kept || !told) return -1;
     if (this.#asker && !this.#asker.ask(index, verdict?.lead ?? 0)) return -1;
     this.given += 1;

@@ -11,6 +11,7 @@ import { Pool, type Stream } from './preparation/pool.ts';
 import type { Task } from './task.ts';
 
 export type { Batch } from './preparation/load.ts';
+export { setAside } from './preparation/mail.ts';
 export { Pool, type PoolOptions, type Stream } from './preparation/pool.ts';
 
 /** One message. Valid until the next one is asked for. */

@@ -4,6 +4,7 @@
  * only numbers the rows, names them, or tells the time: a model that learns those has learned the file. Refuses
  * data without any usable field or with fewer than two labels.
  */
+import { pointerTo } from '../decode/pointer.ts';
 import { SluiceError } from '../errors.ts';
 import { inferColumns, type LeftOut } from './columns.ts';
 import type { TaskSpec } from './task.ts';
@@ -51,14 +52,23 @@ export function spamTask(survey: Survey, options: PresetOptions): TaskSpec {
   return { name: 'spam', event: 'email', labels, decode: { kind: 'mime' }, ...options };
 }
 
-/** Readings. */
+/** Readings. `device`: the column that names who sent them. Throws INPUT_INVALID where there is none of that name. */
 export function sensorTask(
   survey: Survey,
-  options: PresetOptions,
+  { device, ...options }: PresetOptions & { readonly device?: string },
 ): { readonly spec: TaskSpec; readonly leftOut: readonly LeftOut[] } {
   const labels = labelsOf(survey);
   const { columns, leftOut } = inferColumns(survey.sample);
-  const fields = Object.fromEntries([...columns].map(([name, type]) => [name, { type }]));
-  const decode = { kind: 'json', options: { fields } } as const;
-  return { spec: { name: 'sensor', event: 'sensor', labels, decode, ...options }, leftOut };
+  const known = [...columns.keys(), ...leftOut.map(({ column }) => column)];
+  if (device !== undefined && !known.includes(device))
+    throw new SluiceError(
+      'INPUT_INVALID',
+      `no column ${JSON.stringify(device)}; there are ${known.join(', ')}`,
+    );
+  const taken = [...columns].filter(([name]) => name !== device);
+  const fields = Object.fromEntries(taken.map(([name, type]) => [name, { type }]));
+  const by = device === undefined ? {} : { device: { pointer: pointerTo(device) } };
+  const decode = { kind: 'json', options: { fields, ...by } } as const;
+  const others = leftOut.filter(({ column }) => column !== device);
+  return { spec: { name: 'sensor', event: 'sensor', labels, decode, ...options }, leftOut: others };
 }

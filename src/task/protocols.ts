@@ -11,7 +11,7 @@
  * A model that trains itself is asked, after every few events, to learn those that it was sure of and that have no
  * label by then, as a gateway asks after each batch; a label that comes later is learned on top.
  */
-import type { Event, Message, Model } from '../contract.ts';
+import type { Decided, Event, Message, Model } from '../contract.ts';
 import { type ErrorCode, SluiceError } from '../errors.ts';
 import { RowArena } from '../features/rows.ts';
 import { dependsOnVerdict, type Feedback, isComplete, Teacher } from './feedback.ts';
@@ -19,6 +19,7 @@ import { type Pool, prepare } from './preparation.ts';
 import { type Chunk, keepRows, Order, type Pending, Queue } from './schedule.ts';
 import { type SelfTraining, surely } from './self-training.ts';
 import type { Task } from './task.ts';
+import { decide, SUFFICIENT, type Sufficient, suffices } from './verdict.ts';
 
 /** Rows of one call where the schedule is known; and where it is not. */
 const CHUNK = 512;
@@ -35,6 +36,8 @@ export interface Tested {
   readonly index: number;
   readonly truth: number;
   readonly predicted: number;
+  /** The label that a gateway publishes: `predicted`, -1 while the model has not learned enough for any. */
+  readonly stated: number;
   readonly scores: Float32Array;
   readonly offset: number;
 }
@@ -43,8 +46,8 @@ export interface Tested {
 export interface Observer {
   /** An event as it was decoded, long before it is scored. */
   met(event: Event, index: number): void;
-  /** `truth` -1 where it is not known; `tested` false where the event only trains. */
-  scored(event: Tested, tested: boolean): void;
+  /** `truth` -1 where it is not known; `tested` false where the event only trains. Answers what is decided, if anything is. */
+  scored(event: Tested, tested: boolean): Decided | null;
   /** The label of event `index` is learned. */
   labelled(index: number, label: number): void;
 }
@@ -67,11 +70,8 @@ export interface RunOptions {
   readonly observer?: Observer | null;
   /** What the model may learn by itself; null: it does not. It is told every label. */
   readonly selfTraining?: SelfTraining | null;
-  /**
-   * Whether the probabilities of one event, at `offset`, are too even for a verdict. Under `errors` no verdict is never a
-   * right one: whoever files such an event by hand tells its label, with the chance of an error. Default: never.
-   */
-  readonly isUnsure?: (scores: Float32Array, offset: number) => boolean;
+  /** What must be learned before verdicts carry a label; null: the model begins with enough. Default SUFFICIENT. */
+  readonly sufficient?: Sufficient | null;
   /** After each call of the model: events so far. */
   readonly onProgress?: (events: number) => void;
 }
@@ -149,22 +149,6 @@ export function truthOf(message: Message, task: Task): number {
   );
 }
 
-/** Best label and its lead over the second; the first of equals wins, as in the gateway. */
-export function decide(
-  scores: Float32Array,
-  offset: number,
-  classes: number,
-): { predicted: number; lead: number } {
-  let [predicted, second] = [0, Number.NEGATIVE_INFINITY];
-  for (let c = 1; c < classes; c++) {
-    if (scores[offset + c] > scores[offset + predicted]) {
-      second = scores[offset + predicted];
-      predicted = c;
-    } else second = Math.max(second, scores[offset + c]);
-  }
-  return { predicted, lead: scores[offset + predicted] - second };
-}
-
 /** The order of scoring and learning of one stream. */
 class Run {
   readonly #options: RunOptions;
@@ -175,10 +159,17 @@ class Run {
   readonly #fresh = new Set<Pending>();
   /** All of them, by their event. */
   readonly #coming = new Map<number, Pending>();
+  /** Labels learned, by label. */
+  readonly #counts: number[];
+  /** Null once they are enough. */
+  #sufficient: Sufficient | null;
   #span = 1;
 
   constructor(options: RunOptions) {
     this.#options = options;
+    this.#counts = options.task.labels.map(() => 0);
+    const { sufficient = SUFFICIENT } = options;
+    this.#sufficient = sufficient && suffices(this.#counts, sufficient) ? null : sufficient;
     const { feedback, task, seed, frozen, testFrom } = options;
     const total = frozen ? Math.min(options.total, testFrom) : options.total;
     this.#teacher = new Teacher(feedback, task.labels.length, total, seed);
@@ -281,6 +272,8 @@ class Run {
   #learned(arrivals: readonly Pending[]): void {
     const { observer, selfTraining } = this.#options;
     for (const { index, label, sure } of arrivals) {
+      this.#counts[label] += 1;
+      if (this.#sufficient && suffices(this.#counts, this.#sufficient)) this.#sufficient = null;
       observer?.labelled(index, label);
       selfTraining?.learned(label, sure);
       this.#coming.delete(index);
@@ -334,12 +327,12 @@ class Run {
       let granted = false;
       while (row < end && !granted) {
         const offset = order.place(row) * classes;
-        const verdict = decide(scores, offset, classes);
-        this.#test(chunk, row, scores, order.place(row));
+        const { lead } = decide(scores, offset, classes);
+        const opinion = this.#test(chunk, row, scores, order.place(row));
         const index = chunk.first + row;
-        const unsure = this.#options.isUnsure?.(scores, offset) === true;
-        const told = unsure ? { ...verdict, predicted: -1 } : verdict;
-        const label = this.#stopped(index) ? -1 : this.#teacher.label(index, chunk.truths[row], told);
+        const label = this.#stopped(index)
+          ? -1
+          : this.#teacher.label(index, chunk.truths[row], { opinion, lead });
         this.#grant(chunk, row, label);
         // Learned at once: what was scored beyond this row was scored too early.
         granted = label >= 0 && this.#atOnce;
@@ -378,7 +371,8 @@ class Run {
     return end;
   }
 
-  #test(chunk: Chunk, row: number, scores: Float32Array, place: number): void {
+  /** The label that users see acted on, -1 where a gateway has no opinion: it is still learning, or decides `unsure`. */
+  #test(chunk: Chunk, row: number, scores: Float32Array, place: number): number {
     const truth = chunk.truths[row];
     const counts = truth >= 0 && !this.#untested(chunk, row);
     const { observer, onTested, task, selfTraining } = this.#options;
@@ -387,11 +381,13 @@ class Run {
     const coming = selfTraining && this.#coming.get(chunk.first + row);
     selfTraining?.passed(1);
     if (coming) coming.sure = surely(scores, offset);
-    if (!counts && !observer) return;
     const { predicted } = decide(scores, offset, classes);
+    const stated = this.#sufficient ? -1 : predicted;
+    if (!counts && !observer) return stated;
     const index = chunk.first + row;
-    const tested = { id: chunk.ids[row], index, truth, predicted, scores, offset };
-    observer?.scored(tested, counts);
+    const tested = { id: chunk.ids[row], index, truth, predicted, stated, scores, offset };
+    const decided = observer?.scored(tested, counts);
     if (counts) onTested(tested);
+    return decided?.action === 'unsure' ? -1 : stated;
   }
 }

@@ -7,13 +7,26 @@
  */
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
-import type { Decoder, Engine, Event, Featurizer, Message, Model, ModelShape } from '../contract.ts';
+import type {
+  Decoder,
+  DecoderMemory,
+  Engine,
+  Event,
+  FeatureMemory,
+  Featurizer,
+  Message,
+  Model,
+  ModelShape,
+  RowWriter,
+} from '../contract.ts';
 import { decoders } from '../decode/index.ts';
 import { SluiceError } from '../errors.ts';
 import { featurizers } from '../features/index.ts';
 import type { RowArena } from '../features/rows.ts';
+import type { DeclaredFields } from '../features/sensor.ts';
 import { defaultKind, type ModelKind, modelKinds, takesShape } from '../model/kinds.ts';
 import { type DecisionOptions, decisionOptions, resolveDecision } from './decision/options.ts';
+import { FieldWatch } from './fields.ts';
 import { type SelfTrainingGiven, trainsItself } from './self-training.ts';
 
 export interface TaskSpec {
@@ -50,16 +63,24 @@ export interface Task {
   readonly model: { readonly kind: string; readonly options: Readonly<Record<string, number>> };
   /** The dense columns of a row, by name and declared field. */
   readonly columns: Featurizer['columns'];
+  /** What its readings lack and what is wrong with them; null for mail. */
+  readonly fields: FieldWatch | null;
+  /** What it remembers of devices; null where a row depends on its event alone. */
+  readonly memory: FeatureMemory | null;
   /** Null where nothing is decided beyond the label. */
   readonly decision: DecisionOptions | null;
   /** Whether its model, where of the task's kind, may learn what it says itself. */
   readonly selfTraining: boolean;
   /** Of everything that a fresh model depends on: labels, features, kind, options, seed. */
   readonly fingerprint: string;
-  /** Throws SluiceError DECODE_*; whatever else a decoder throws becomes DECODE_UNEXPECTED. */
+  /** Without the readings that a field wants dropped. Throws SluiceError DECODE_*; whatever else a decoder throws becomes DECODE_UNEXPECTED. */
   decode(message: Message): readonly Event[];
-  /** Adds one row. After a failure (DECODE_* or MODEL_INPUT) the arena is as it was before. */
+  /** Only where its decoder needs a memory of what came before; see `Decoder.remember`. */
+  readonly remember?: (saved: Uint8Array | null) => DecoderMemory;
+  /** Adds one row, and remembers the event where its features do. After a failure (DECODE_* or MODEL_INPUT) the arena is as it was before. */
   fill(event: Event, arena: RowArena): void;
+  /** Remembers the events of a message that was handled before; what cannot be used is passed over. Never throws. */
+  readBack(message: Message): void;
   describe(event: Event): ReturnType<Featurizer['describe']>;
   /** A model that has learned nothing. */
   newModel(engine: Engine): Model;
@@ -100,26 +121,29 @@ export function openTask(spec: TaskSpec): Task {
   if (positive < 0) throw invalid(name, `positive: ${spec.positive} is not one of ${labels.join(', ')}`);
   const { decoder, fields } = openDecoder(spec);
   const featurizer = openFeaturizer(spec, fields);
-  return new BoundTask(
-    spec,
-    positive,
-    decoder,
-    featurizer,
-    chooseModel(spec, featurizer),
-    openDecision(spec),
-  );
+  const model = chooseModel(spec, featurizer);
+  const parts = { decoder, featurizer, model, decision: openDecision(spec) };
+  return new BoundTask(spec, positive, parts, fields === undefined ? null : new FieldWatch(fields));
 }
 
 function chooseModel({ name, labels, model }: TaskSpec, featurizer: Featurizer): Task['model'] {
-  const { dims, denseDims, views } = featurizer;
-  const shape = { dims, denseDims, classes: labels.length };
+  const { views, rules = [] } = featurizer;
+  const shape = shapeOf(featurizer, labels.length);
   const kind = model?.kind ?? defaultKind(shape, views);
   const row: ModelKind = lookUp(name, 'model kind', modelKinds, kind);
   if (!takesShape(row, shape)) throw invalid(name, `model kind ${kind} takes ${taken(row)}`);
-  // How many views there are is what the rows say.
-  const known = 'views' in row.options.shape ? { views } : {};
+  // How many views there are is what the rows say; what is on a scale of its own must not be standardised once more.
+  const scaled = rules.some(({ scale }) => scale !== 'none');
+  const known = {
+    ...('views' in row.options.shape ? { views } : {}),
+    ...(scaled && 'normalise' in row.options.shape ? { normalise: 0 } : {}),
+  };
   const options = parseOptions(name, 'model', row.options, { ...known, ...model?.options });
   return { kind, options };
+}
+
+function shapeOf({ dims, denseDims, rules }: Featurizer, classes: number): ModelShape {
+  return { dims, denseDims, classes, ...(rules ? { rules } : {}) };
 }
 
 /** The shapes of a kind, in words. */
@@ -136,7 +160,8 @@ function openDecision({ name, event, labels, decision }: TaskSpec): DecisionOpti
   return resolved;
 }
 
-function openDecoder(spec: TaskSpec): { decoder: Decoder; fields: unknown } {
+/** `fields`: as declared; undefined for mail. */
+function openDecoder(spec: TaskSpec): { decoder: Decoder; fields: DeclaredFields | undefined } {
   const part = lookUp(spec.name, 'decoder', decoders, spec.decode.kind);
   const options = parseOptions(spec.name, 'decode', part.options as z.ZodType<object>, spec.decode.options);
   const decoder = (part.open as (given: object) => Decoder)(options);
@@ -146,7 +171,7 @@ function openDecoder(spec: TaskSpec): { decoder: Decoder; fields: unknown } {
       spec.name,
       `decoder ${spec.decode.kind} gives a ${decoder.kind}, ${spec.event} needs a ${wanted}`,
     );
-  return { decoder, fields: (options as { fields?: unknown }).fields };
+  return { decoder, fields: (options as { fields?: DeclaredFields }).fields };
 }
 
 function openFeaturizer(spec: TaskSpec, fields: unknown): Featurizer {
@@ -160,6 +185,16 @@ function openFeaturizer(spec: TaskSpec, fields: unknown): Featurizer {
   return (part.open as (given: object, fields: unknown) => Featurizer)(options, fields);
 }
 
+interface Parts {
+  readonly decoder: Decoder;
+  readonly featurizer: Featurizer;
+  readonly model: Task['model'];
+  readonly decision: DecisionOptions | null;
+}
+
+/** For events of which only the memory is wanted. */
+const NOWHERE: RowWriter = { sparse: () => undefined, block: () => undefined, dense: () => undefined };
+
 class BoundTask implements Task {
   readonly spec: TaskSpec;
   readonly name: string;
@@ -170,9 +205,12 @@ class BoundTask implements Task {
   readonly shape: ModelShape;
   readonly model: Task['model'];
   readonly columns: Featurizer['columns'];
+  readonly fields: FieldWatch | null;
+  readonly memory: FeatureMemory | null;
   readonly decision: DecisionOptions | null;
   readonly selfTraining: boolean;
   readonly fingerprint: string;
+  readonly remember?: Task['remember'];
   readonly #decoder: Decoder;
   readonly #featurizer: Featurizer;
   readonly #seed: number;
@@ -180,23 +218,24 @@ class BoundTask implements Task {
   constructor(
     spec: TaskSpec,
     positive: number,
-    decoder: Decoder,
-    featurizer: Featurizer,
-    model: Task['model'],
-    decision: DecisionOptions | null,
+    { decoder, featurizer, model, decision }: Parts,
+    fields: FieldWatch | null,
   ) {
-    const { dims, denseDims, version } = featurizer;
+    const { version } = featurizer;
     this.spec = spec;
     this.name = spec.name;
     this.event = spec.event;
     this.labels = [...spec.labels];
     this.positive = positive;
     this.features = `${version}/${createHash('sha256').update(JSON.stringify(spec.labels)).digest('hex').slice(0, 8)}`;
-    this.shape = { dims, denseDims, classes: spec.labels.length };
+    this.shape = shapeOf(featurizer, spec.labels.length);
     this.columns = featurizer.columns;
+    this.fields = fields;
+    this.memory = featurizer.memory ?? null;
     this.decision = decision;
     this.selfTraining = trainsItself(spec.selfTraining ?? 'auto', spec.event, model.kind);
     this.#decoder = decoder;
+    if (decoder.remember) this.remember = (saved) => decoder.remember!(saved);
     this.#featurizer = featurizer;
     this.model = model;
     this.#seed = spec.seed;
@@ -206,7 +245,8 @@ class BoundTask implements Task {
 
   decode(message: Message): readonly Event[] {
     try {
-      return this.#decoder.decode(message);
+      const events = this.#decoder.decode(message);
+      return this.fields ? this.fields.use(events) : events;
     } catch (error) {
       throw asDecodeError(error);
     }
@@ -217,9 +257,22 @@ class BoundTask implements Task {
     try {
       this.#featurizer.write(event, arena);
       arena.endRow();
+      this.fields?.see(event);
     } catch (error) {
       arena.abandonRow();
       throw asDecodeError(error);
+    }
+  }
+
+  readBack(message: Message): void {
+    if (this.memory === null) return;
+    try {
+      const events = this.#decoder.decode(message);
+      this.memory.enter(message.source, message.position, true);
+      for (const event of this.fields?.use(events, true) ?? events) this.#featurizer.write(event, NOWHERE);
+      this.memory.applied();
+    } catch {
+      // It became a dead letter when it was handled.
     }
   }
 
@@ -236,8 +289,14 @@ class BoundTask implements Task {
     const text = (kind: string, { dims, denseDims, classes }: ModelShape) =>
       `${kind} of ${dims} buckets, ${denseDims} columns and ${classes} labels`;
     const [found, wanted] = [text(model.kind, model.shape), text(wantedKind, this.shape)];
-    if (found === wanted) return model;
+    const rules = JSON.stringify(model.shape.rules) === JSON.stringify(this.shape.rules);
+    if (found === wanted && rules) return model;
     model.close();
+    if (found === wanted)
+      throw new SluiceError(
+        'MODEL_MISMATCH',
+        `task ${this.name} has other rules for its columns than the bytes`,
+      );
     throw new SluiceError('MODEL_MISMATCH', `task ${this.name} needs a ${wanted}, the bytes hold a ${found}`);
   }
 }

@@ -50,6 +50,7 @@ export interface DashboardActions {
   feedback?(request: FeedbackRequest): Promise<ActionReply>;
   /** For programs: the event is named by what they have of it. */
   label?(request: LabelRequest): Promise<ActionReply>;
+  take?(task: string, feedback: Uint8Array): Promise<ActionReply>;
   replay?(ids: readonly string[]): Promise<ActionReply>;
   drop?(ids: readonly string[]): Promise<ActionReply>;
   model?(what: ModelAction, order: ModelOrder): Promise<ActionReply>;
@@ -162,6 +163,7 @@ function addActions(server: FastifyInstance, state: DashboardState, actions: Das
   addFeedback(server, {
     ...(actions.feedback ? { feedback: actions.feedback.bind(actions) } : {}),
     ...(actions.label ? { label: actions.label.bind(actions) } : {}),
+    ...(actions.take ? { take: actions.take.bind(actions) } : {}),
     given: (task, event, label) => state.given(task, event, label),
     touch: () => state.touch(),
   });

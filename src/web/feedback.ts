@@ -1,6 +1,6 @@
 /**
  * `POST /api/feedback`, the label of an event, in two forms. As JSON (what the dashboard sends): the event by id or
- * Message-ID, or a device and a span. As a query with the label, and the message itself as body: the event is found by
+ * Message-ID, or a device and a span, or feedback as a broker brings it (`sluice feedback` and `forget` send that). As a query with the label, and the message itself as body: the event is found by
  * the id or Message-ID given, by the digest of the body, or by the Message-ID in it, because on its way into a
  * mailbox a mail gets further header lines. Of a body no more than its header is kept, however long it is.
  */
@@ -33,6 +33,8 @@ export interface LabelRequest {
 export interface FeedbackActions {
   feedback?(request: FeedbackRequest): Promise<ActionReply>;
   label?(request: LabelRequest): Promise<ActionReply>;
+  /** `feedback`: JSON as on a feedback topic. */
+  take?(task: string, feedback: Uint8Array): Promise<ActionReply>;
   /** Called when the label of an event was taken. */
   given(task: string, event: string, label: string | null): void;
   touch(): void;
@@ -49,6 +51,10 @@ const known = z.union([
     .refine(({ from, to }) => from <= to, { message: 'from must not be after to' }),
 ]);
 const byMessageId = z.strictObject({ task: name, messageId: longName, label, origin });
+const whole = z.strictObject({
+  task: name,
+  feedback: z.union([z.looseObject({}), z.array(z.looseObject({}))]),
+});
 const query = z
   .strictObject({
     task: name.default(''),
@@ -61,7 +67,7 @@ const query = z
   .refine(({ label: given, withdraw }) => (given === undefined) !== (withdraw === undefined));
 
 const FIELDS =
-  'This needs { task, event | messageId, label } or { task, device, from, to, label } as JSON, or ?label= (or ?withdraw=1) with the message as body.';
+  'This needs { task, event | messageId, label }, { task, device, from, to, label } or { task, feedback } as JSON, or ?label= (or ?withdraw=1) with the message as body.';
 
 /** Adds the route where there is anybody to take labels. */
 export function addFeedback(server: FastifyInstance, actions: FeedbackActions): void {
@@ -107,6 +113,9 @@ async function byJson(request: FastifyRequest, actions: FeedbackActions) {
       actions.given(plain.data.task, plain.data.event, plain.data.label);
     return answer;
   }
+  const asOnTopic = whole.safeParse(body);
+  if (asOnTopic.success && actions.take)
+    return actions.take(asOnTopic.data.task, Buffer.from(JSON.stringify(asOnTopic.data.feedback)));
   const named = byMessageId.safeParse(body);
   return named.success && actions.label ? actions.label(named.data) : bad;
 }

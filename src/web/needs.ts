@@ -80,9 +80,10 @@ function notReady({ ready, stopped }: Known): Need[] {
 /** `press-07 · vibration`: where it shows, else what was watched. */
 function ofAlarm({ site, alarm }: OpenAlarm, { now, can }: Known): Need {
   const { task, stream, devices, features, before, since } = alarm;
-  const watched = Object.hasOwn(NAMES, stream)
-    ? NAMES[stream]
-    : stream.replace(/^(feature|missing|range):/, '');
+  const watched =
+    Object.hasOwn(NAMES, stream) || stream.startsWith('logLoss:')
+      ? words(stream)
+      : stream.replace(/^(feature|missing|range):/, '');
   const where = [devices.slice(0, 2).join(', '), features[0] ?? watched].filter(Boolean).join(' · ');
   const shares = /^(verdicts|missing:|accuracy|error)/.test(stream);
   const show = shares ? percent : level;
@@ -120,6 +121,7 @@ const detectorName = (detector: string): string =>
 export function words(stream: string): string {
   const [kind, name] = stream.split(/:(.*)/s);
   if (name === undefined || name === '') return NAMES[stream] ?? stream;
+  if (kind === 'logLoss') return `log-loss of ${name}`;
   return kind === 'feature' ? name : `${kind} ${name}`;
 }
 

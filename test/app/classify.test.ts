@@ -206,6 +206,37 @@ describe('labels over HTTP', () => {
       expect(await rig!.telemetry.value('feedback_received', { result })).toBe(1);
   });
 
+  it('are taken as from a topic: several at once, weighed, withdrawn, forgotten; all or none', async () => {
+    const { ask, url } = await start();
+    const events: string[] = [];
+    for (const n of [1, 2]) events.push((await ask(mail(n))).json.event);
+    const take = async (feedback: unknown, task = 'spam') => {
+      const body = JSON.stringify({ task, feedback });
+      const response = await fetch(url('/api/feedback'), { method: 'POST', headers: bearer, body });
+      return { status: response.status, json: await response.json() };
+    };
+    const both = [
+      { event: events[0], label: 'spam', weight: 2, origin: 'desk' },
+      { messageId: '<m2@example.org>', label: 'ham' },
+    ];
+    expect(await take(both)).toMatchObject({ status: 200, json: { ok: true } });
+    expect(await rig!.telemetry.value('feedback_received', { result: 'learned' })).toBe(2);
+    expect((await take({ event: events[0], label: null, forget: true })).status).toBe(200);
+    expect(await rig!.telemetry.value('feedback_received', { result: 'forgotten' })).toBe(1);
+    expect(await take({ event: 'nobody/1', label: 'ham' })).toMatchObject({
+      status: 202,
+      json: { waiting: true, text: '1 taken, 1 of them for events that are not here' },
+    });
+    const partly = [
+      { event: events[1], label: 'spam' },
+      { event: events[1], label: 'junk' },
+    ];
+    for (const wrong of [partly, { label: 'ham' }]) expect((await take(wrong)).status).toBe(422);
+    expect((await take(both[0], 'other')).status).toBe(422);
+    expect((await take('spam')).status).toBe(400);
+    expect((await rig!.telemetry.value('feedback_received', { result: 'corrected' })) ?? 0).toBe(0);
+  });
+
   it('wait for their event, and are learned when it comes', async () => {
     const { ask, label } = await start();
     expect(await label('?label=spam', mail(1))).toMatchObject({ status: 202, json: { waiting: true } });

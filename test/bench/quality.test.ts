@@ -16,6 +16,7 @@ import type { Message } from '../../src/contract.ts';
 import { openEngine } from '../../src/model/engine.ts';
 import { parseFeedback, Teacher } from '../../src/task/feedback.ts';
 import { seededRandom } from '../../src/task/random.ts';
+import { SUFFICIENT } from '../../src/task/verdict.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sluice-quality-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -170,18 +171,20 @@ describe('bogofilter goes through a stream', () => {
   });
 
   it.each([
-    ['errors:1', undefined],
-    ['errors:1', [0.45, 0.99]],
+    ['unsure is not right', undefined],
+    ['by labels alone', true],
   ] as const)(
-    'told of what it got wrong under %s, or was unsure of in %j, and of nothing else',
-    async (words, unsure) => {
-      const mails = corpus(60);
+    'told, once it has learned enough, of what it got wrong under errors and of nothing else: %s',
+    async (_, labelsAlone) => {
+      const mails = corpus(160);
       const labels = kinds(mails);
-      const between = unsure ? 'unsure' : 'spam';
+      const between = labelsAlone ? 'spam' : 'unsure';
       const says = (n: number) => (n % 6 === 3 ? between : n % 2 === 1 ? 'spam' : 'ham');
-      const log = await asked(mails, setting(words, { unsure }));
+      const log = await asked(mails, setting('errors:1', { labelsAlone }));
       // Of the last one nobody can profit any more.
-      const wrong = labels.slice(0, -1).flatMap((label, n) => (says(n) === label ? [] : [`${label} ${n}`]));
+      const wrong = labels
+        .slice(0, -1)
+        .flatMap((label, n) => (n >= SUFFICIENT.labels && says(n) === label ? [] : [`${label} ${n}`]));
       expect(log.filter((line) => !line.startsWith('score'))).toEqual(wrong);
     },
   );

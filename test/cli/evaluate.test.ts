@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -78,6 +78,37 @@ describe('evaluate', () => {
     expect(result.hamMisclassifiedPercent).toBeUndefined();
     const page = readFileSync(new URL('../../docs/payloads.md', import.meta.url), 'utf8');
     for (const key of Object.keys(result)) expect(page, key).toContain(`\`${key}\``);
+  });
+
+  it('takes windows of each device, and options of fields, and says where these are wrong', async () => {
+    const path = join(folder.path, 'devices.csv');
+    const rows = Array.from({ length: 600 }, (_, i) => {
+      const on = i % 7 < 3;
+      // Each device has a level of its own; what counts is whether it rose.
+      const x = (i % 5) * 1_000 + (Math.floor(i / 5) % 2 === 0 ? 1 : 0);
+      return `unit-${i % 5},${x},${on ? 1 : ''},${Math.floor(i / 5) % 2 === 0 ? 'high' : 'low'}`;
+    });
+    writeFileSync(path, `name,x,y,label\n${rows.join('\n')}\n`);
+    const words = ['sensor', '--input', path, '--device', 'name', '--set', 'features.windows.on=true'];
+    const result = await evaluate(
+      ...words,
+      '--set',
+      'fields.x.scale=robust',
+      '--set',
+      'fields.*.missing=last',
+    );
+    expect(result.accuracy).toBeGreaterThan(0.9);
+    expect((await evaluate('sensor', '--input', path, '--device', 'name')).accuracy).toBeLessThan(0.7);
+    for (const [wrong, said] of [
+      [['--device', 'nobody'], /no column "nobody"/],
+      [['--set', 'fields.z.scale=robust'], /z: is not one of/],
+      [['--set', 'fields.x.scale=tiny'], /fields\.x\.scale/],
+      [['--set', 'fields.x.encode=onehot'], /is for categories/],
+    ] as const) {
+      const { code, err } = await sluice(['evaluate', 'sensor', '--input', path, ...wrong]);
+      expect(code).not.toBe(0);
+      expect(err).toMatch(said);
+    }
   });
 
   it('says on standard error which columns it left out and why', async () => {

@@ -174,6 +174,7 @@ describe('sluice feedback', () => {
     expect(JSON.parse(ran.out)).toEqual({
       task: 'spam',
       sink: 'core',
+      by: 'broker',
       topic: 'sluice/hall/spam/feedback',
       labels: 14,
       byLabel: { spam: 14 },
@@ -293,7 +294,7 @@ describe('sluice forget', () => {
     expect(ran).toMatchObject({
       code: 0,
       err: '',
-      out: expect.stringContaining('sent 1 of 1 (1 withdrawn)'),
+      out: expect.stringContaining('sent 1 of 1 (1 to forget)'),
     });
     await until('forgotten', () => labelsLearned('machine') === before - 1);
     let gone = await sluice(['explain', '-c', file, '--event', event]);

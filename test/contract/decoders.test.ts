@@ -4,8 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { Event, Message } from '../../src/contract.ts';
 import { type DecoderName, decoders } from '../../src/decode/index.ts';
 import { SluiceError } from '../../src/errors.ts';
-import { messageOf } from '../decode/corpus.ts';
-import { eventsOf, openDecoder, samples } from './samples.ts';
+import { eventsOf, openDecoder, samples, toDecoder } from './samples.ts';
 
 const names = Object.keys(decoders) as DecoderName[];
 
@@ -21,7 +20,9 @@ function decode(name: DecoderName, message: Message): readonly Event[] | string 
 
 /** Good messages with bytes changed, cut out, repeated; and bytes out of nowhere. */
 function bad(name: DecoderName): fc.Arbitrary<Uint8Array> {
-  const good = fc.constantFrom(...samples[name].payloads).map((text) => Buffer.from(text));
+  const good = fc
+    .constantFrom<string | Uint8Array>(...samples[name].payloads)
+    .map((good) => Buffer.from(good));
   const place = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
   const piece = fc.oneof(
     fc.uint8Array({ maxLength: 12 }),
@@ -76,7 +77,7 @@ describe.each(names)('the %s decoder', (name) => {
     const before = Reflect.ownKeys(Object.prototype);
     fc.assert(
       fc.property(bad(name), (payload) => {
-        const result = decode(name, messageOf(payload));
+        const result = decode(name, toDecoder(name, payload));
         if (typeof result !== 'string') expect(result.every(({ id }) => id !== '')).toBe(true);
         expect(({} as Record<string, unknown>).polluted).toBeUndefined();
       }),
@@ -88,8 +89,8 @@ describe.each(names)('the %s decoder', (name) => {
   test('gives the same events under the same identities each time, by another decoder, at another time', () => {
     fc.assert(
       fc.property(bad(name), (payload) => {
-        const first = decode(name, messageOf(payload, { at: 1 }));
-        const again = decode(name, messageOf(Buffer.from(payload), { at: 2, source: 'another' }));
+        const first = decode(name, toDecoder(name, payload, { at: 1 }));
+        const again = decode(name, toDecoder(name, Buffer.from(payload), { at: 2, source: 'another' }));
         const ids = (result: readonly Event[] | string) =>
           typeof result === 'string'
             ? result
@@ -102,13 +103,13 @@ describe.each(names)('the %s decoder', (name) => {
 
   test('tells messages apart by position, by key and by the names they were given', () => {
     const id = (more: Partial<Message>) => {
-      const [event] = decode(name, messageOf(samples[name].payloads[0], more)) as readonly Event[];
+      const [event] = decode(name, toDecoder(name, samples[name].payloads[0], more)) as readonly Event[];
       return event.id;
     };
     const ids = [
       id({}),
       id({ key: 'k' }),
-      id({ topic: 'other' }),
+      id({ topic: samples[name].topics?.[1] ?? 'other' }),
       id({ position: 't/0/1' }),
       id({ headers: { ce_id: '1', ce_source: '/a' } }),
     ];
@@ -116,19 +117,55 @@ describe.each(names)('the %s decoder', (name) => {
   });
 
   test('does not look at the label that a file gives beside the event', () => {
-    const message = messageOf(samples[name].payloads[0]);
+    const message = toDecoder(name, samples[name].payloads[0]);
     expect(decode(name, { ...message, label: 'spam' })).toEqual(decode(name, message));
   });
 
   test('leaves the payload as it was', () => {
     const payload = Buffer.from(samples[name].payloads[0]);
     const copy = Buffer.from(payload);
-    decode(name, messageOf(payload));
+    decode(name, toDecoder(name, payload));
     expect(payload.equals(copy)).toBe(true);
   });
 
   test('refuses the empty message and the endless one by name', () => {
-    expect(decode(name, messageOf(''))).toBe('DECODE_EMPTY');
-    expect(decode(name, messageOf(Buffer.alloc(60 * 1024 ** 2, 0x20)))).toBe('DECODE_TOO_LARGE');
+    expect(decode(name, toDecoder(name, ''))).toBe('DECODE_EMPTY');
+    expect(decode(name, toDecoder(name, Buffer.alloc(60 * 1024 ** 2, 0x20)))).toBe('DECODE_TOO_LARGE');
+  });
+});
+
+const remembering = names.filter((name) => openDecoder(name).remember);
+
+describe.each(remembering)('the memory of the %s decoder', (name) => {
+  const open = (saved: Uint8Array | null) => openDecoder(name).remember!(saved);
+
+  test('survives a restart: what is saved and restored takes the next message as the first one would have', () => {
+    fc.assert(
+      fc.property(fc.array(bad(name), { maxLength: 8 }), bad(name), (earlier, next) => {
+        const first = open(null);
+        const take = (memory: typeof first, payload: Uint8Array) => {
+          try {
+            return memory.take(toDecoder(name, payload), 5, false);
+          } catch (error) {
+            if (error instanceof SluiceError && /^DECODE_/.test(error.code)) return error.code;
+            throw error;
+          }
+        };
+        for (const payload of [...samples[name].payloads.map((one) => Buffer.from(one)), ...earlier])
+          take(first, payload);
+        const second = open(first.save());
+        const [a, b] = [take(first, next), take(second, next)];
+        // Who was asked when is not saved: asking once more is safe.
+        const told = (result: typeof a) =>
+          typeof result === 'string' ? result : { ...result, requests: [] };
+        expect(told(b)).toEqual(told(a));
+      }),
+      { seed: 13, numRuns: 300 },
+    );
+  });
+
+  test('refuses what it did not save', () => {
+    for (const saved of ['', '{', '[]', '{"version":2}', 'null'])
+      expect(() => open(Buffer.from(saved))).toThrow(expect.objectContaining({ code: 'DECODER_STATE' }));
   });
 });

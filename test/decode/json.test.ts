@@ -245,3 +245,51 @@ describe('several readings in one message', () => {
     expect(decode({ temperature: 1, time: 'x' }, { at: 5 })[0].at).toBe(5);
   });
 });
+
+describe('readings inside of something', () => {
+  const fields = { temperature: {}, mode: { type: 'category' } };
+  const open = (more: object) =>
+    openJson(jsonOptions.parse({ fields, device: { pointer: '/device' }, time: '/time', ...more }));
+  const told = (events: readonly Event[]) =>
+    events.map(({ device, at, body }) => {
+      const { values, categories } = body as ReadingBody;
+      return [device, at, values[0], categories[1]];
+    });
+  const [first, second] = [1_767_323_045_000, 1_767_323_046_000];
+
+  test('are found by their pointer; what they lack is taken from around them', () => {
+    const decoder = open({ readings: '/samples' });
+    const events = decoder.decode(
+      messageOf(
+        JSON.stringify({
+          ...{ device: 'press', time: first, mode: 'auto' },
+          samples: [{ temperature: 1 }, { temperature: 2, time: second, mode: 'hand', device: 'own' }],
+        }),
+      ),
+    );
+    expect(told(events)).toEqual([
+      ['press', first, 1, 'auto'],
+      ['own', second, 2, 'hand'],
+    ]);
+    expect(events[1].id).toMatch(/#1$/);
+    for (const wrong of ['{"samples":[]}', '{"samples":1}', '{"temperature":1}', '[1]'])
+      expect(codeOf(() => decoder.decode(messageOf(wrong)))).toBe('DECODE_SHAPE');
+  });
+
+  test('or are columns of equal length', () => {
+    const decoder = open({ columns: true });
+    const columns = { device: 'press', time: [first, second], temperature: [1, 2], mode: ['auto', 'hand'] };
+    expect(told(decoder.decode(messageOf(JSON.stringify(columns))))).toEqual([
+      ['press', first, 1, 'auto'],
+      ['press', second, 2, 'hand'],
+    ]);
+    expect(told(decoder.decode(messageOf('{"device":"d","time":5,"temperature":3}')))).toEqual([
+      ['d', 5_000, 3, null],
+    ]);
+    const code = (text: string) => codeOf(() => decoder.decode(messageOf(text)));
+    expect(code('{"temperature":[1,2],"mode":["a"]}')).toBe('DECODE_SHAPE');
+    expect(code('{"temperature":[]}')).toBe('DECODE_SHAPE');
+    expect(code('{"temperature":[1,"x"]}')).toBe('DECODE_SHAPE');
+    expect(code(`{"temperature":[${'1,'.repeat(10_000)}1]}`)).toBe('DECODE_TOO_LARGE');
+  });
+});

@@ -9,6 +9,7 @@ import { readingFeed } from '../../firmware-sim/feeds.ts';
 import { MODES, SENSORS } from '../../firmware-sim/world.ts';
 import { angle, Mean, root } from '../../src/drift/monitor/blocks.ts';
 import { Histogram } from '../../src/drift/monitor/histogram.ts';
+import { LabelLosses } from '../../src/drift/monitor/label-losses.ts';
 import { streamKinds } from '../../src/drift/monitor/streams.ts';
 import { Tracker } from '../../src/drift/monitor/tracker.ts';
 import { seededRandom } from '../../src/task/random.ts';
@@ -125,6 +126,24 @@ test('errors and losses of a model that misjudges half of the faulty machines', 
     };
   });
   expect(angles + roots).toBeLessThanOrEqual(most(2));
+});
+
+test('losses by label of a model that misjudges half of the faulty machines', () => {
+  const ofLabel = (label: number) => (seed: number) => {
+    const random = seededRandom(seed, 'labels');
+    const losses = new LabelLosses(['ok', 'fault'], 2_000);
+    let at = 0;
+    return (readings: readonly Reading[]) => {
+      for (const { truth, values } of readings) {
+        if (random() >= 0.4) continue;
+        const odd = truth === 1 ? values[3] < 6.5 : random() < 0.005;
+        losses.add(truth, odd ? 2 + 2 * random() : 0.1 * random(), at);
+      }
+      at += 2_000;
+      return losses.due(at).find(({ stream }) => stream === ['ok', 'fault'][label])?.level ?? null;
+    };
+  };
+  expect(alarms('up', ofLabel(0)) + alarms('up', ofLabel(1))).toBeLessThanOrEqual(most(2));
 });
 
 test.each([0, 1e-3, 0.05, 0.3, 1])('people read errors, losses and margins of %f as they are', (share) => {

@@ -1,30 +1,15 @@
 /** `sluice dead` beside a running gateway: what died is found, read, replayed and dropped. */
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
-import { type Bus, mqttBus } from './bus.ts';
-import { collect, Operated, plainTask, reading, SOON_MS, sluice, untilSeen } from './ops-kit.ts';
+import { expect, test } from 'vitest';
+import { mosquittoMissing } from '../servers/mosquitto.ts';
+import { collect, freshSite, plainTask, reading, SOON_MS, sluice, untilSeen } from './ops-kit.ts';
 import { until } from './scale.ts';
 
-let broker: Mosquitto;
-let bus: Bus;
-let gateway: Operated;
-
-beforeEach(async () => {
-  if (mosquittoMissing) return;
-  broker = await Mosquitto.start();
-  bus = await mqttBus(broker.url);
-});
-
-afterEach(async () => {
-  await gateway?.remove();
-  await bus?.close();
-  await broker?.stop();
-});
+const site = freshSite();
 
 const config = (pointer: string) => `
 site: grave
-sources: { plant: { type: mqtt, url: "${broker.url}", topics: ["grave/+"] } }
-sinks: { floor: { type: mqtt, url: "${broker.url}" } }
+sources: { plant: { type: mqtt, url: "${site.broker.url}", topics: ["grave/+"] } }
+sinks: { floor: { type: mqtt, url: "${site.broker.url}" } }
 ${plainTask('plant').replace('{ x: { type: number,', `{ x: { type: number, required: true, pointer: ${pointer},`)}`;
 
 interface Listed {
@@ -35,7 +20,7 @@ interface Listed {
 
 /** Newest first, as `list` prints them. */
 async function listed(): Promise<Listed[]> {
-  const { code, stdout, stderr } = await sluice(['dead', 'list', '-c', gateway.file, '--json', '-']);
+  const { code, stdout, stderr } = await sluice(['dead', 'list', '-c', site.gateway.file, '--json', '-']);
   expect(code, stderr).toBe(0);
   return JSON.parse(stdout);
 }
@@ -43,47 +28,47 @@ async function listed(): Promise<Listed[]> {
 test.skipIf(mosquittoMissing)(
   'a dead letter is listed and shown, dies again under a new id, is replayed with its identity once the configuration fits, and can be dropped',
   async () => {
-    gateway = await Operated.make(config('/x'));
-    const seen = await collect(bus, 'sluice/grave/machine/verdict');
+    await site.operate(config('/x'));
+    const seen = await collect(site.bus, 'sluice/grave/machine/verdict');
     const dead: { code: string; payload: string }[] = [];
-    await bus.subscribe('sluice/grave/machine/dead', (payload) => {
+    await site.bus.subscribe('sluice/grave/machine/dead', (payload) => {
       dead.push(JSON.parse(payload.toString()).data);
     });
-    await gateway.start();
+    await site.gateway.start();
     const nested = reading('press', 7).replace('"data":{"x":7}', '"data":{"inner":{"x":7}}');
-    await bus.publish('grave/press', '{ no JSON, but a name: Rosa');
-    await bus.publish('grave/press', nested);
+    await site.bus.publish('grave/press', '{ no JSON, but a name: Rosa');
+    await site.bus.publish('grave/press', nested);
     await until(
       () => dead.length === 2,
       SOON_MS,
-      () => `two dead letters, have ${dead.length}\n${gateway.log}`,
+      () => `two dead letters, have ${dead.length}\n${site.gateway.log}`,
     );
     expect(Buffer.from(dead[1].payload, 'base64').toString()).toBe(nested);
 
     const [shape, broken] = await listed();
     expect([broken.code, shape.code, shape.task]).toEqual(['DECODE_JSON', dead[1].code, 'machine']);
-    const shown = await sluice(['dead', 'show', broken.id, '-c', gateway.file]);
+    const shown = await sluice(['dead', 'show', broken.id, '-c', site.gateway.file]);
     expect(shown.stdout).toContain('DECODE_JSON');
     expect(shown.stdout, 'masked unless asked for').not.toContain('Rosa');
-    const raw = await sluice(['dead', 'show', shape.id, '-c', gateway.file, '--raw', '-']);
+    const raw = await sluice(['dead', 'show', shape.id, '-c', site.gateway.file, '--raw', '-']);
     expect(raw.stdout).toBe(nested);
 
     // Replayed under the same configuration it dies again, whole, under a new id.
-    expect((await sluice(['dead', 'replay', shape.id, '-c', gateway.file])).code).toBe(0);
+    expect((await sluice(['dead', 'replay', shape.id, '-c', site.gateway.file])).code).toBe(0);
     await until(
       () => dead.length === 3,
       SOON_MS,
-      () => `a third dead letter, have ${dead.length}\n${gateway.log}`,
+      () => `a third dead letter, have ${dead.length}\n${site.gateway.log}`,
     );
     const again = await listed();
     expect(again).toHaveLength(2);
     expect(Number(again[0].id)).toBeGreaterThan(Number(shape.id));
     expect(again[1].id).toBe(broken.id);
 
-    await gateway.write(config('/inner/x'));
-    await gateway.untilMetric('config_reloaded', {}, 1);
-    expect((await sluice(['dead', 'replay', '--all', '-c', gateway.file])).code).toBe(0);
-    await untilSeen(['/press/7'], seen, gateway);
+    await site.gateway.write(config('/inner/x'));
+    await site.gateway.untilMetric('config_reloaded', {}, 1);
+    expect((await sluice(['dead', 'replay', '--all', '-c', site.gateway.file])).code).toBe(0);
+    await untilSeen(['/press/7'], seen, site.gateway);
     await until(
       () => dead.length === 4,
       SOON_MS,
@@ -93,9 +78,9 @@ test.skipIf(mosquittoMissing)(
     expect(left).toHaveLength(1);
     const [last] = left;
     expect(last.code).toBe('DECODE_JSON');
-    expect((await sluice(['dead', 'drop', last.id, '-c', gateway.file])).code).toBe(0);
+    expect((await sluice(['dead', 'drop', last.id, '-c', site.gateway.file])).code).toBe(0);
     expect(await listed()).toEqual([]);
-    const gone = await sluice(['dead', 'show', last.id, '-c', gateway.file]);
+    const gone = await sluice(['dead', 'show', last.id, '-c', site.gateway.file]);
     expect(gone.code).not.toBe(0);
     expect(gone.stderr).toContain(last.id);
   },
@@ -105,23 +90,23 @@ test.skipIf(mosquittoMissing)(
 test.skipIf(mosquittoMissing)(
   'a verdict that its broker refuses for good is kept as a dead letter of the sink, and a replay publishes it again',
   async () => {
-    gateway = await Operated.make(`
+    await site.operate(`
 site: grave
-sources: { plant: { type: mqtt, url: "${broker.url}", topics: ["grave/+"] } }
-sinks: { floor: { type: mqtt, url: "${broker.url}", maxMessageSize: 400 } }
+sources: { plant: { type: mqtt, url: "${site.broker.url}", topics: ["grave/+"] } }
+sinks: { floor: { type: mqtt, url: "${site.broker.url}", maxMessageSize: 400 } }
 ${plainTask('plant')}`);
-    const seen = await collect(bus, 'sluice/grave/machine/verdict');
-    await gateway.start();
-    await bus.publish('grave/press', reading('press', 1));
-    await gateway.untilMetric('settled', { source: 'plant' }, 1);
+    const seen = await collect(site.bus, 'sluice/grave/machine/verdict');
+    await site.gateway.start();
+    await site.bus.publish('grave/press', reading('press', 1));
+    await site.gateway.untilMetric('settled', { source: 'plant' }, 1);
     const letters = await listed();
     const [refused] = letters.filter(({ code }) => code === 'MESSAGE_TOO_LARGE');
     expect(refused, JSON.stringify(letters)).toBeDefined();
     expect(seen).toEqual([]);
-    await gateway.write(config('/x'));
-    await gateway.untilMetric('config_reloaded', {}, 1);
-    expect((await sluice(['dead', 'replay', refused.id, '-c', gateway.file])).code).toBe(0);
-    await untilSeen(['/press/1'], seen, gateway);
+    await site.gateway.write(config('/x'));
+    await site.gateway.untilMetric('config_reloaded', {}, 1);
+    expect((await sluice(['dead', 'replay', refused.id, '-c', site.gateway.file])).code).toBe(0);
+    await untilSeen(['/press/1'], seen, site.gateway);
     await until(
       async () => !(await listed()).some(({ id }) => id === refused.id),
       SOON_MS,

@@ -9,8 +9,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../servers/mosquitto.ts';
-import type { Bus } from './bus.ts';
+import { afterEach, beforeEach } from 'vitest';
+import { freePort, Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
+import { type Bus, mqttBus } from './bus.ts';
 import { until } from './scale.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url));
@@ -218,6 +219,55 @@ export class Operated {
     if (this.running) await this.stop('SIGKILL');
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** What each test of a file has of its own. */
+export interface Site {
+  readonly broker: Mosquitto;
+  /** The users' side of the broker. */
+  readonly bus: Bus;
+  /** The one that `operate` made last. */
+  readonly gateway: Operated;
+  /** A gateway that is not started yet, as `Operated.make`. */
+  operate(config: string): Promise<Operated>;
+}
+
+/** Called once in a file: before each test there is a new broker and its bus, after it they go, and the gateway first. */
+export function freshSite(): Site {
+  let broker: Mosquitto | undefined;
+  let bus: Bus | undefined;
+  let gateway: Operated | undefined;
+  beforeEach(async () => {
+    if (mosquittoMissing) return;
+    broker = await Mosquitto.start();
+    bus = await mqttBus(broker.url);
+  });
+  afterEach(async () => {
+    await gateway?.remove();
+    await bus?.close();
+    await broker?.stop();
+    [gateway, bus, broker] = [undefined, undefined, undefined];
+  });
+  const there = <T>(part: T | undefined): T => {
+    if (part === undefined) throw new Error('there is none: the test has not begun, or made none');
+    return part;
+  };
+  return {
+    get broker() {
+      return there(broker);
+    },
+    get bus() {
+      return there(bus);
+    },
+    get gateway() {
+      return there(gateway);
+    },
+    async operate(config) {
+      await gateway?.remove();
+      gateway = await Operated.make(config);
+      return gateway;
+    },
+  };
 }
 
 /** The task most of these tests run: one number, judged from the first event on. */

@@ -1,33 +1,18 @@
 /** Several tasks on a source, several events in a message, and sinks that shape what they publish. */
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Mosquitto, mosquittoMissing } from '../servers/mosquitto.ts';
-import { type Bus, mqttBus } from './bus.ts';
-import { collect, Operated, plainTask, reading, type SeenVerdict, SOON_MS, untilSeen } from './ops-kit.ts';
+import { expect, test } from 'vitest';
+import { mosquittoMissing } from '../servers/mosquitto.ts';
+import { collect, freshSite, plainTask, reading, type SeenVerdict, SOON_MS, untilSeen } from './ops-kit.ts';
 import { until } from './scale.ts';
 
-let broker: Mosquitto;
-let bus: Bus;
-let gateway: Operated;
-
-beforeEach(async () => {
-  if (mosquittoMissing) return;
-  broker = await Mosquitto.start();
-  bus = await mqttBus(broker.url);
-});
-
-afterEach(async () => {
-  await gateway?.remove();
-  await bus?.close();
-  await broker?.stop();
-});
+const site = freshSite();
 
 test.skipIf(mosquittoMissing)(
   'two tasks on one source each give a verdict, one that cannot decode gives a dead letter, and the message is acknowledged once',
   async () => {
-    gateway = await Operated.make(`
+    await site.operate(`
 site: both
-sources: { plant: { type: mqtt, url: "${broker.url}", topics: ["both/+"] } }
-sinks: { floor: { type: mqtt, url: "${broker.url}" } }
+sources: { plant: { type: mqtt, url: "${site.broker.url}", topics: ["both/+"] } }
+sinks: { floor: { type: mqtt, url: "${site.broker.url}" } }
 ${plainTask('plant')}
   strict:
     from: [plant]
@@ -36,23 +21,23 @@ ${plainTask('plant')}
     labels: [low, high]
     minLabels: 0
     minPerLabel: 0`);
-    const machine = await collect(bus, 'sluice/both/machine/verdict');
-    const strict = await collect(bus, 'sluice/both/strict/verdict');
+    const machine = await collect(site.bus, 'sluice/both/machine/verdict');
+    const strict = await collect(site.bus, 'sluice/both/strict/verdict');
     let dead = 0;
-    await bus.subscribe('sluice/both/strict/dead', () => {
+    await site.bus.subscribe('sluice/both/strict/dead', () => {
       dead += 1;
     });
-    await gateway.start();
+    await site.gateway.start();
     const ids = Array.from({ length: 20 }, (_, n) => `/press/${n}`);
     for (let n = 0; n < 20; n++) {
       const one = reading('press', n);
-      await bus.publish('both/press', n % 2 === 0 ? one.replace('"x":', '"y":1,"x":') : one);
+      await site.bus.publish('both/press', n % 2 === 0 ? one.replace('"x":', '"y":1,"x":') : one);
     }
-    await untilSeen(ids, machine, gateway);
+    await untilSeen(ids, machine, site.gateway);
     await untilSeen(
       ids.filter((_, n) => n % 2 === 0),
       strict,
-      gateway,
+      site.gateway,
     );
     await until(
       () => dead === 10,
@@ -60,9 +45,9 @@ ${plainTask('plant')}
       () => `10 dead letters, have ${dead}`,
     );
     expect(strict).toHaveLength(10);
-    await gateway.untilMetric('settled', { source: 'plant' }, 20);
-    expect(await gateway.metric('settled', { source: 'plant' })).toBe(20);
-    expect((await gateway.status()).inFlight.events).toBe(0);
+    await site.gateway.untilMetric('settled', { source: 'plant' }, 20);
+    expect(await site.gateway.metric('settled', { source: 'plant' })).toBe(20);
+    expect((await site.gateway.status()).inFlight.events).toBe(0);
   },
   60_000,
 );
@@ -70,8 +55,8 @@ ${plainTask('plant')}
 test.skipIf(mosquittoMissing)(
   'a message of many readings gives as many verdicts, numbered; batch, envelope and publish shape what each sink gets',
   async () => {
-    const url = `url: "${broker.url}"`;
-    gateway = await Operated.make(`
+    const url = `url: "${site.broker.url}"`;
+    await site.operate(`
 site: many
 sources: { plant: { type: mqtt, ${url}, topics: ["many/+"] } }
 sinks:
@@ -82,21 +67,21 @@ sinks:
 ${plainTask('plant', 'feedback: [all]\n    device: { topicLevel: 1 }')}`);
     const sizes: number[] = [];
     const bare: SeenVerdict[] = [];
-    await bus.subscribe('bare/verdict', (payload) => {
+    await site.bus.subscribe('bare/verdict', (payload) => {
       const batch = JSON.parse(payload.toString());
       sizes.push(batch.length);
       bare.push(...batch);
     });
-    const all = await collect(bus, 'all/verdict');
-    const changes = await collect(bus, 'changes/verdict');
-    const rare = await collect(bus, 'rare/verdict');
-    await gateway.start();
+    const all = await collect(site.bus, 'all/verdict');
+    const changes = await collect(site.bus, 'changes/verdict');
+    const rare = await collect(site.bus, 'rare/verdict');
+    await site.gateway.start();
 
-    await bus.publish('many/press', JSON.stringify(Array.from({ length: 25 }, (_, x) => ({ x }))));
+    await site.bus.publish('many/press', JSON.stringify(Array.from({ length: 25 }, (_, x) => ({ x }))));
     await until(
       () => all.length === 25 && bare.length === 25,
       SOON_MS,
-      () => `25 verdicts, have ${all.length} and ${bare.length}\n${gateway.log}`,
+      () => `25 verdicts, have ${all.length} and ${bare.length}\n${site.gateway.log}`,
     );
     const [stem] = all[0].event.split('#');
     expect(stem).toMatch(/^sha256:[0-9a-f]{32}$/);
@@ -105,7 +90,7 @@ ${plainTask('plant', 'feedback: [all]\n    device: { topicLevel: 1 }')}`);
     expect(sizes).toEqual([10, 10, 5]);
     expect(bare.map(({ event }) => event)).toEqual(all.map(({ event }) => event));
     // The same message again: the same identities.
-    await bus.publish('many/press', JSON.stringify(Array.from({ length: 25 }, (_, x) => ({ x }))));
+    await site.bus.publish('many/press', JSON.stringify(Array.from({ length: 25 }, (_, x) => ({ x }))));
     await until(
       () => all.length === 50,
       SOON_MS,
@@ -114,14 +99,14 @@ ${plainTask('plant', 'feedback: [all]\n    device: { topicLevel: 1 }')}`);
     expect(all[49].event).toBe(all[24].event);
 
     const teach = all.slice(0, 25).map(({ event }, x) => ({ event, label: x < 12 ? 'ok' : 'fault' }));
-    await bus.publish('sluice/many/machine/feedback', JSON.stringify(teach));
+    await site.bus.publish('sluice/many/machine/feedback', JSON.stringify(teach));
     await until(
-      async () => (await gateway.status()).tasks.machine.learned === 25,
+      async () => (await site.gateway.status()).tasks.machine.learned === 25,
       SOON_MS,
-      () => `25 labels learned\n${gateway.log}`,
+      () => `25 labels learned\n${site.gateway.log}`,
     );
-    for (const x of [0, 1, 24, 23, 100, 2]) await bus.publish('many/press', JSON.stringify({ x }));
-    await bus.publish('many/lathe', '{"x":24}');
+    for (const x of [0, 1, 24, 23, 100, 2]) await site.bus.publish('many/press', JSON.stringify({ x }));
+    await site.bus.publish('many/lathe', '{"x":24}');
     await until(
       () => all.length === 57 && bare.length === 57,
       SOON_MS,

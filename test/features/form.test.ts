@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { MailBody } from '../../src/contract.ts';
 import { mimeOptions, openMime } from '../../src/decode/mime.ts';
 import { headerForm, textForm } from '../../src/features/form.ts';
+import { headerFormText, textFormText } from '../../src/task/reasons/forms.ts';
 import { messageOf } from '../decode/corpus.ts';
 
 const decoder = openMime(mimeOptions.parse({}));
@@ -118,4 +119,19 @@ describe('the form of texts', () => {
       { seed: 1, numRuns: 200 },
     );
   });
+});
+
+test('every mark has words for people', () => {
+  const html = '<html><body>Hello <b>YOU</b> 50% $$$ <a href="http://shop.example/">x</a></body></html>';
+  const mails = [
+    MAIL,
+    `Content-Type: text/html\r\nSubject: [list] a   b\r\nIn-Reply-To: <a@b>\r\n\r\n${html}`,
+    `From: <a@b.example>\r\nDate: never\r\nReceived: here; Tue, 3 Sep 2002 10:00:00 +0200\r\n\r\n`,
+    'From: a@b.example\r\nTo: Ann <ann@here.example>\r\nSubject: Re: 1\r\n\r\nпривет',
+    `${HEADERS.join('\r\n').replace('20:00:00', '02:00:00')}\r\n\r\n`,
+  ].map(bodyOf);
+  for (const mail of mails) {
+    for (const mark of headerMarks(mail)) expect(headerFormText(mark), mark).not.toContain('form of');
+    for (const mark of textMarks(mail)) expect(textFormText(mark), mark).not.toContain('form of');
+  }
 });

@@ -1,5 +1,6 @@
 /** What wrong labels cost the filter as it comes, in the simulator's mail world; bounds are promises with room. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { decidedUnder } from '../../bench/mail/decided.ts';
 import { busiestSender, flipped, honest, senderOf, turned, withDictionary } from '../../bench/mail/poison.ts';
 import { seededRandom } from '../../src/task/random.ts';
 import { makeWorld, type World } from './kit.ts';
@@ -23,6 +24,22 @@ test.each([
     expect(found.caught).toBeGreaterThan(90);
   },
 );
+
+test('labels that are wrong by chance cost spam that is tagged, and no more ham than the budget', async () => {
+  const budget = 0.05;
+  const truth = world.taught.map(({ spam }) => spam);
+  const [clean, poisoned] = await Promise.all(
+    [honest(world.taught), flipped(world.taught, 0.1, seededRandom(1, 'flips'))].map((lessons) =>
+      decidedUnder(lessons, truth, budget, 1),
+    ),
+  );
+  for (const { ham } of [clean, poisoned]) {
+    expect(ham.mails).toBeGreaterThan(100);
+    expect(ham.tagged).toBeLessThanOrEqual(budget * ham.mails);
+  }
+  expect(clean.spam.tagged / clean.spam.mails).toBeGreaterThan(0.9);
+  expect(poisoned.spam.tagged / poisoned.spam.mails).toBeLessThan(0.9);
+});
 
 test('a dictionary attack of one mail in a hundred loses no good mail', async () => {
   const lessons = withDictionary(world.taught, 0.01, world.attacker());

@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TrainResult } from '../../src/contract.ts';
+import { isConditioned } from '../../src/model/conditioned.ts';
 import { openEngine } from '../../src/model/engine.ts';
 import { openRowFile, RowFileWriter, writeRowFile } from '../../src/task/experiments/rowfile.ts';
 import { digestRows, memoryStore } from '../../src/task/experiments/rows.ts';
 import { childTrainer, inProcessTrainer } from '../../src/task/experiments.ts';
 import { compiled } from '../compiled.ts';
-import { request, rowSet } from './experiments-kit.ts';
+import { request, rowSet, shape } from './experiments-kit.ts';
 
 let script: string;
 let folder: string;
@@ -55,6 +56,24 @@ describe('a trainer in children', () => {
       expect(told).toBe(8 + 3);
     }
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test('learns the rules of columns with the model, as in this process, and goes on with what it had learned', async () => {
+    const rules = [
+      { column: 0, impute: 'median', clip: 3, scale: 'robust', target: false },
+      { column: 1, impute: 'none', clip: 0, scale: 'zscore', target: false },
+    ] as const;
+    const asked = request(set, { budget: 4, shape: { ...shape, rules } });
+    const here = await inProcessTrainer(openEngine()).train(asked);
+    expect(isConditioned(here.model)).toBe(true);
+    expect(here.winner.validation.accuracy).toBeGreaterThan(0.7);
+    expect(withoutRates(await childTrainer({ script, workers: 2, folder }).train(asked))).toEqual(
+      withoutRates(here),
+    );
+    const again = { ...asked, start: here.model };
+    expect(withoutRates(await childTrainer({ script, workers: 1, folder }).train(again))).toEqual(
+      withoutRates(await inProcessTrainer(openEngine()).train(again)),
+    );
   });
 
   test('that is killed is TRAINING_FAILED; this process goes on, and the next training works', async () => {

@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import type { Message, Model, Rows } from '../../src/contract.ts';
 import { openEngine } from '../../src/model/engine.ts';
 import { type Feedback, immediate, parseFeedback } from '../../src/task/feedback.ts';
-import { decide, type RunOptions, runStream, type Tested } from '../../src/task/protocols.ts';
+import { type Observer, type RunOptions, runStream, type Tested } from '../../src/task/protocols.ts';
 import { seededRandom } from '../../src/task/random.ts';
+import { decide, SUFFICIENT, suffices } from '../../src/task/verdict.ts';
 import { LABELS, readingMessage, readingTask, streamOf } from './fixtures.ts';
 
 const engine = openEngine({ backend: 'cpu' });
@@ -179,6 +180,7 @@ describe('verdicts', () => {
       task.shape.denseDims,
     );
     const scores: number[] = [];
+    const learned = [0, 0];
     for (const message of messages) {
       arena.reset();
       task.fill(task.decode(message)[0], arena);
@@ -186,8 +188,10 @@ describe('verdicts', () => {
       scores.push(given[1]);
       const truth = LABELS.indexOf(message.label!);
       const draw = errorDraws();
-      if (draw < feedback.errors! && decide(given, 0, 2).predicted !== truth)
-        await model.learn(arena.view(), Int32Array.of(truth));
+      const opinion = suffices(learned, SUFFICIENT) ? decide(given, 0, 2).predicted : -1;
+      if (draw >= feedback.errors! || opinion === truth) continue;
+      await model.learn(arena.view(), Int32Array.of(truth));
+      learned[truth] += 1;
     }
     model.close();
     return scores;
@@ -279,18 +283,43 @@ describe('what is tested and what is given', () => {
     expect(asked.filter((n) => n >= 750).length).toBeGreaterThan(0);
   });
 
-  it('gives labels only for wrong verdicts under errors', async () => {
-    const { tested, labelsGiven } = await run(messages, { feedback: parseFeedback('errors:1') });
+  it('gives labels only for verdicts that were not right under errors', async () => {
+    const asked = { feedback: parseFeedback('errors:1'), sufficient: null };
+    const { tested, labelsGiven } = await run(messages, asked);
     expect(labelsGiven).toBe(tested.filter((t) => t.truth !== t.predicted).length);
   });
 
-  it('gives labels under errors for what was too even for a verdict, too, where that is said', async () => {
-    const isUnsure = (scores: Float32Array, offset: number) => Math.abs(scores[offset] - 0.5) < 0.2;
-    const { tested, labelsGiven } = await run(messages, { feedback: parseFeedback('errors:1'), isUnsure });
-    const even = (score: number) => Math.abs(1 - score - 0.5) < 0.2;
-    const unsure = tested.filter((t) => even(t.score));
-    expect(unsure.some((t) => t.truth === t.predicted)).toBe(true);
-    expect(labelsGiven).toBe(tested.filter((t) => even(t.score) || t.truth !== t.predicted).length);
+  it.each([
+    [undefined, SUFFICIENT.labels],
+    [{ labels: 120, perLabel: 5 }, 120],
+    [{ labels: 0, perLabel: 0 }, 0],
+  ])(
+    'counts no opinion as not right under errors: while the model has learned less than %j',
+    async (sufficient, least) => {
+      const { tested, labelsGiven } = await run(messages, {
+        feedback: parseFeedback('errors:1'),
+        sufficient,
+      });
+      const right = (t: { truth: number; predicted: number }) => t.truth === t.predicted;
+      expect(tested.slice(0, least).some(right)).toBe(least > 0);
+      expect(labelsGiven).toBe(least + tested.slice(least).filter((t) => !right(t)).length);
+    },
+  );
+
+  it('counts what is decided to be unsure as not right under errors, and states no label before it has one', async () => {
+    const stated: number[] = [];
+    const observer: Observer = {
+      met: () => {},
+      scored: ({ index, stated: label }) => {
+        stated.push(label);
+        return index % 3 === 0 ? { action: 'unsure' } : { action: 'tag' };
+      },
+      labelled: () => {},
+    };
+    const { tested, labelsGiven } = await run(messages, { feedback: parseFeedback('errors:1'), observer });
+    const open = (i: number) => i % 3 === 0 || i < SUFFICIENT.labels;
+    expect(labelsGiven).toBe(tested.filter((t, i) => open(i) || t.truth !== t.predicted).length);
+    expect(stated).toEqual(tested.map((t, i) => (i < SUFFICIENT.labels ? -1 : t.predicted)));
   });
 
   it('flips labels to another one, evenly, under noisy', async () => {

@@ -26,6 +26,7 @@ export interface DataGiven {
   readonly columns?: string;
   readonly text?: string;
   readonly time?: string;
+  readonly device?: string;
   readonly model?: string;
   readonly preset?: string;
   readonly set: string[];
@@ -159,10 +160,31 @@ function checkTask(event: TaskSpec['event'], features: object, decision: object)
   ]);
 }
 
-/** A model kind that does not exist is complained about elsewhere. */
-function checkModel(kind: string, options: object): void {
+/** Complains about the options of a task's model in the words of `lint`; a kind that does not exist is complained about elsewhere. */
+export function checkModel(spec: TaskSpec): void {
+  const kind = spec.model?.kind ?? openTask({ ...spec, model: undefined }).model.kind;
   const row = findModelKind(kind);
-  if (row !== null) check(explain(row.options, options));
+  if (row !== null) check(explain(row.options, spec.model?.options ?? {}));
+}
+
+/** The declared fields of readings with `fields.NAME.KEY=VALUE`; NAME `*` is every field of the type that KEY is for. */
+function adjustFields(
+  decode: TaskSpec['decode'],
+  [name, ...key]: readonly string[],
+  value: string,
+): TaskSpec['decode'] {
+  const options = (decode.options ?? {}) as { readonly fields?: Readonly<Record<string, { type?: string }>> };
+  if (!options.fields) throw usage('--set fields: is for readings');
+  if (name !== '*') oneOf('--set fields', name, Object.keys(options.fields));
+  if (key.length === 0) throw usage(`--set fields.${name}: needs fields.NAME.KEY=VALUE`);
+  const wanted = key[0] === 'encode' ? 'category' : 'number';
+  const fields = Object.entries(options.fields).map(([each, field]) => {
+    if (name === '*' ? (field.type ?? 'number') !== wanted : name !== each) return [each, field];
+    const changed: Record<string, unknown> = { ...field };
+    assign(changed, key, value);
+    return [each, changed];
+  });
+  return { ...decode, options: { ...options, fields: Object.fromEntries(fields) } };
 }
 
 function presetFor(event: TaskSpec['event'], preset: string): string {
@@ -174,7 +196,7 @@ function selfTrainingOf(value: string): SelfTrainingGiven {
   return oneOf('--set selfTraining', value, selfTrainingOption.unwrap().options);
 }
 
-/** `--model`, `--preset` and `--set` on top of a task. */
+/** `--model`, `--preset` and `--set` on top of a task; what is said of its model is not checked yet. */
 export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
   const { model: configured } = spec;
   const model: Record<string, unknown> =
@@ -183,7 +205,7 @@ export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
     ...(spec.features?.options as Record<string, unknown> | undefined),
   };
   const decision: Record<string, unknown> = { ...(spec.decision as Record<string, unknown> | undefined) };
-  let { selfTraining } = spec;
+  let { selfTraining, decode } = spec;
   if (given.preset !== undefined) features.preset = presetFor(spec.event, given.preset);
   for (const setting of given.set) {
     const cut = setting.indexOf('=');
@@ -191,13 +213,13 @@ export function adjust(spec: TaskSpec, given: DataGiven): TaskSpec {
     const path = setting.slice(0, cut).split('.');
     const value = setting.slice(cut + 1);
     if (path[0] === 'features' && path.length > 1) assign(features, path.slice(1), value);
+    else if (path[0] === 'fields' && path.length > 1) decode = adjustFields(decode, path.slice(1), value);
     else if (path[0] === 'decision' && path.length > 1) assign(decision, path.slice(1), value);
     else if (setting.startsWith('selfTraining=')) selfTraining = selfTrainingOf(value);
     else assign(model, path[0] === 'model' ? path.slice(1) : path, value);
   }
   checkTask(spec.event, features, decision);
-  const changed = { ...spec, features: { options: features }, decision, selfTraining };
-  const kind = given.model ?? configured?.kind ?? openTask({ ...changed, model: undefined }).model.kind;
-  checkModel(kind, model);
+  const changed = { ...spec, decode, features: { options: features }, decision, selfTraining };
+  const kind = given.model ?? configured?.kind;
   return { ...changed, positive: given.positive ?? spec.positive, model: { kind, options: model } };
 }

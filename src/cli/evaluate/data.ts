@@ -12,8 +12,9 @@ import { modelKinds } from '../../model/kinds.ts';
 import type { LeftOut } from '../../task/columns.ts';
 import { SAMPLE, sensorTask, spamTask } from '../../task/presets.ts';
 import { openTask, type Task, type TaskSpec } from '../../task/task.ts';
+import { SUFFICIENT, type Sufficient } from '../../task/verdict.ts';
 import { collect } from '../terminal.ts';
-import { adjust, type DataGiven, oneOf, usage } from './asked.ts';
+import { adjust, checkModel, type DataGiven, oneOf, usage } from './asked.ts';
 
 /** Adds what names data and how it is read. `purpose`: what --input is for. */
 export function defineData(command: Command, purpose: string): Command {
@@ -32,7 +33,8 @@ export function defineData(command: Command, purpose: string): Command {
     .option('--separator <char>', 'between the cells of CSV (default: guessed)')
     .option('--columns <a,b,…>', 'column names of a table without a header line')
     .option('--text <column>', 'column whose text is the body of a mail')
-    .option('--time <column>', "column with the event's time");
+    .option('--time <column>', "column with the event's time")
+    .option('--device <column>', 'column that names the device of a reading, whose windows are its own');
 }
 
 /** Adds --model and --set. */
@@ -43,7 +45,7 @@ export function defineModel(command: Command): Command {
     .option('--preset <name>', `of mail, what is read of it: ${mailPresets.join(', ')}`)
     .option(
       '--set <key=value>',
-      'hyper-parameter of the model, features.KEY, decision.KEY, or selfTraining=off (repeatable)',
+      'hyper-parameter of the model, features.KEY, fields.NAME.KEY (or fields.*.KEY), decision.KEY, or selfTraining=off (repeatable)',
       collect,
       [],
     );
@@ -52,6 +54,8 @@ export function defineModel(command: Command): Command {
 export interface TaskPlan {
   readonly task: Task;
   readonly spec: TaskSpec;
+  /** What its model must learn before verdicts carry a label. */
+  readonly sufficient: Sufficient;
   /** Messages of --input. */
   readonly total: number;
   readonly leftOut: readonly LeftOut[];
@@ -81,8 +85,11 @@ export async function planTask(
   if (chosen.spec.decode.kind !== 'mime' && tested.kind === 'mail')
     throw usage(`task ${name} reads sensor readings, the input is mail`);
   const spec = change(adjust(chosen.spec, given));
-  const { leftOut } = chosen;
-  return { task: open(spec, given), spec, total: tested.messages, leftOut, kind: tested.kind };
+  const { leftOut, sufficient } = chosen;
+  const task = open(spec, given);
+  // The kind that fits the rows is named from here on.
+  const bound = { ...spec, model: { ...spec.model, kind: task.model.kind } };
+  return { task, spec: bound, sufficient, total: tested.messages, leftOut, kind: tested.kind };
 }
 
 function chooseTask(
@@ -90,14 +97,26 @@ function chooseTask(
   given: DataGiven,
   survey: { readonly labels: Iterable<string>; readonly sample: readonly Uint8Array[] },
   seed: number,
-): { readonly spec: TaskSpec; readonly leftOut: readonly LeftOut[] } {
+): Pick<TaskPlan, 'spec' | 'sufficient' | 'leftOut'> {
   if (given.config !== undefined) {
     const config = loadConfig(given.config);
     oneOf('task', name, Object.keys(config.tasks));
-    return { spec: { ...taskSpec(config, name), seed }, leftOut: [] };
+    if (given.device !== undefined) throw usage('--device: the configuration says what names the device');
+    const { minLabels: labels, minPerLabel: perLabel } = config.tasks[name];
+    return { spec: { ...taskSpec(config, name), seed }, sufficient: { labels, perLabel }, leftOut: [] };
   }
-  const options = { seed };
-  return name === 'spam' ? { spec: spamTask(survey, options), leftOut: [] } : sensorTask(survey, options);
+  return { ...presetOf(name, given, survey, seed), sufficient: SUFFICIENT };
+}
+
+function presetOf(
+  name: string,
+  { device }: DataGiven,
+  survey: { readonly labels: Iterable<string>; readonly sample: readonly Uint8Array[] },
+  seed: number,
+): { readonly spec: TaskSpec; readonly leftOut: readonly LeftOut[] } {
+  if (name !== 'spam') return sensorTask(survey, { seed, device });
+  if (device !== undefined) throw usage('--device is for readings');
+  return { spec: spamTask(survey, { seed }), leftOut: [] };
 }
 
 /** Without a configuration file, what a task does not take was said on the command line. */
@@ -107,7 +126,9 @@ function open(spec: TaskSpec, given: DataGiven): Task {
     return openTask(spec);
   } catch (error) {
     const known = asSluiceError(error);
-    if (known.code === 'CONFIG_INVALID' && given.config === undefined) throw usage(known.message);
+    if (known.code !== 'CONFIG_INVALID') throw known;
+    if (given.set.length > 0) checkModel(spec);
+    if (given.config === undefined) throw usage(known.message);
     throw known;
   }
 }

@@ -35,7 +35,8 @@ export function openFrozen(given: Given): Bundle | null {
     ['--test-from', given.testFrom !== undefined],
     ['--feedback', given.feedback !== 'immediate'],
     ['--model', given.model !== undefined],
-    ['--set', given.set.length > 0],
+    // How fields are treated is the task's, as how they are read; the bundle knows it by its version.
+    ['--set', given.set.some((setting) => !setting.startsWith('fields.'))],
   ];
   const useless = idle.filter(([, used]) => used).map(([name]) => name);
   if (useless.length > 0)

@@ -43,6 +43,8 @@ export function manifestOf(asked: Asked, made: Made, parent: ReturnType<typeof r
   const { variant, store, job, quality, created } = made;
   const { task, spec } = variant;
   const { from, to } = job.train;
+  // Rules are in the weights, where their statistics are.
+  const { dims, denseDims, classes } = task.shape;
   // The key that features are hashed with is the fleet's secret.
   const { key: _, ...options } = featureOptions(spec);
   // A date in the future (mails lie) would keep what gateways learned meanwhile from being replayed.
@@ -55,7 +57,7 @@ export function manifestOf(asked: Asked, made: Made, parent: ReturnType<typeof r
     positive: task.labels[task.positive],
     kind: job.experiment.kind,
     options: job.experiment.options,
-    shape: task.shape,
+    shape: { dims, denseDims, classes },
     features: task.features,
     featureOptions: options,
     event: task.event,

@@ -17,6 +17,8 @@ export interface Explained {
   readonly task: string;
   /** What was looked for, in words. */
   readonly how: string;
+  /** The message itself was given. */
+  readonly given: boolean;
   /** null: the store does not know it; it was scored just now. */
   readonly incident: Incident | null;
   /** With which model it is explained, and how that stands to the one of the verdict; in words. */
@@ -56,7 +58,7 @@ export async function explainMessage(
   context: ExplainContext,
 ): Promise<Explained[]> {
   const names = bucketNames(task, event);
-  const how = found?.how ?? `event ${event.id}`;
+  const how = found?.how ?? (event.body.kind === 'mail' ? 'this mail' : `event ${event.id}`);
   const arena = new RowArena(task.shape.dims, task.shape.denseDims);
   task.fill(event, arena);
   const stored = found?.rows[0];
@@ -78,7 +80,8 @@ interface Subject {
 
 async function explainOne(subject: Subject, context: ExplainContext): Promise<Explained> {
   const { task, how, incident, row, others } = subject;
-  const base = { task: task.name, how, incident, others, units: unitsOf(context.config, task.name) };
+  const given = subject.names !== undefined;
+  const base = { task: task.name, how, given, incident, others, units: unitsOf(context.config, task.name) };
   const not = (reason: string): Explained => ({ ...base, model: null, explanation: null, reason });
   const label = labelOf(task, incident, context.label);
   if (row.features !== task.features)

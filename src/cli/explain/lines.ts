@@ -18,7 +18,7 @@ export function linesOf(explained: Explained, show: boolean): string[] {
   const { incident, task, how, others } = explained;
   const clean = (text: string) => safeText(show ? text : maskAddresses(text));
   const lines = incident
-    ? incidentLines(incident, clean)
+    ? incidentLines(explained, incident, clean)
     : [`looked for ${clean(how)}`, `task     ${task}`, 'verdict  not in the store; scored just now'];
   lines.push(...whyLines(explained, clean));
   for (const other of others.slice(0, OTHERS))
@@ -28,7 +28,7 @@ export function linesOf(explained: Explained, show: boolean): string[] {
   return [...lines, ''];
 }
 
-function incidentLines(incident: Incident, clean: Clean): string[] {
+function incidentLines({ how, given }: Explained, incident: Incident, clean: Clean): string[] {
   const { event, device, at, task, model, label } = incident;
   // The identity is what one copies: it stays as it is.
   return [
@@ -39,6 +39,9 @@ function incidentLines(incident: Incident, clean: Clean): string[] {
     `verdict  ${verdictOf(incident)}`,
     `model    ${safeText(model)}`,
     `label    ${label === null ? 'none was learned' : learned(label, clean)}`,
+    ...(given && how.startsWith('Message-ID')
+      ? ['found by its Message-ID: it was judged with other headers or another text than this file has']
+      : []),
     ...(incident.from === 'labels' ? ['         the event itself is no longer kept, its label is'] : []),
   ];
 }
@@ -57,7 +60,7 @@ function verdictOf({ verdict, scores }: Incident): string {
   return `${verdict ?? 'learning'} (${shown.join(', ')})`;
 }
 
-function whyLines({ model, explanation, reason, units, task }: Explained, clean: Clean): string[] {
+function whyLines({ model, explanation, reason, units, task, given }: Explained, clean: Clean): string[] {
   if (!explanation || !model) return [`why      not explained: ${reason}`];
   const { label, probability, logOdds, emptyLogOdds, features, looked, together } = explanation;
   const lines = [
@@ -73,18 +76,27 @@ function whyLines({ model, explanation, reason, units, task }: Explained, clean:
     const groups = together.map(({ name, logOdds: gives, cells }) => `${name} ${signed(gives)} (${cells})`);
     lines.push(`all of   ${groups.join(', ')}`);
   }
-  if (explanation.contributions.some(({ feature }) => /^bucket \d+$/.test(feature)))
-    lines.push(`buckets have names where the message is given: sluice explain … --task ${task} --raw FILE`);
+  if (!given && explanation.contributions.some(isBucket))
+    lines.push(
+      `the store keeps hashes only; the message names them: sluice explain … --task ${task} --raw FILE`,
+    );
   return lines;
 }
+
+const isBucket = ({ feature }: { readonly feature: string }): boolean => /^bucket \d+$/.test(feature);
 
 function featureLines(
   { label, contributions, features }: Explanation,
   units: Explained['units'],
   clean: Clean,
 ): string[] {
+  // Numbers of buckets alone tell nobody anything.
+  if (contributions.length > 0 && contributions.every(isBucket)) {
+    const strongest = signed(contributions[0].logOdds);
+    return [`  by ${features.toLocaleString('en-US')} features, the strongest of which gives ${strongest}`];
+  }
   const lines = contributions.map((each) => {
-    const feature = clean(each.feature).slice(0, NAME);
+    const feature = shortened(clean(each.feature), NAME);
     return `  ${contributionText({ ...each, feature }, label, units[each.feature])}`;
   });
   if (contributions.length === 0) lines.push('  no feature changes it');
@@ -103,16 +115,21 @@ function reasonLines(
     const more = features - 1 - others.length;
     const tail =
       others.length === 0 ? '' : `, with ${others.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
-    return `  ${weight(logOdds)}  ${clean(`${what}${tail}`).slice(0, REASON)}`;
+    return `  ${weight(logOdds)}  ${shortened(clean(`${what}${tail}`), REASON)}`;
   };
   const side = (title: string, reasons: readonly Reason[]) =>
     reasons.length === 0 ? [] : [title, ...reasons.map(of)];
   const lines = [...side(`towards ${label}`, towards), ...side(`away from ${label}`, away)];
   if (lines.length === 0) return ['  no feature changes it'];
   if (rest.features > 0)
-    lines.push(`${weight(rest.logOdds).trim()} by ${rest.features} other features together`);
+    lines.push(
+      `${weight(rest.logOdds).trim()} by ${rest.features.toLocaleString('en-US')} other features together`,
+    );
   return lines;
 }
+
+const shortened = (text: string, most: number): string =>
+  text.length > most ? `${text.slice(0, most - 1).trimEnd()}…` : text;
 
 /** Always as wide, so that a column of them can be read. */
 function weight(logOdds: number): string {

@@ -1,6 +1,7 @@
 /**
  * The way labels take: the feedback topic of a task on the broker of one of its sinks, under a client id of our own, so
- * that a running gateway keeps its session. Promises that what is called sent was confirmed by the broker.
+ * that a running gateway keeps its session; where no broker brings feedback, the gateway's own HTTP. Promises that what is
+ * called sent was confirmed by the broker, or taken by the gateway.
  */
 import { randomUUID } from 'node:crypto';
 import { topicOf } from '../../app/transport.ts';
@@ -11,12 +12,15 @@ import { SluiceError } from '../../errors.ts';
 import { type KafkaSinkOptions, kafka } from '../../io/kafka.ts';
 import { mqtt } from '../../io/mqtt.ts';
 import { Telemetry } from '../../telemetry.ts';
+import { openHttp } from './http.ts';
 
 export interface Wire {
   /** The configured name of the sink. */
   readonly name: string;
   readonly topic: string;
-  readonly sink: Sink;
+  readonly sink: Pick<Sink, 'publish' | 'close'>;
+  /** Who says that it has come. */
+  readonly by: 'broker' | 'gateway';
 }
 
 /** The sink named, else the first on whose broker the gateway listens for this task. Throws USAGE. */
@@ -33,8 +37,8 @@ export function openWire(config: Config, task: string, wanted: string | undefine
       `--sink ${wanted}: feedback for ${task} is heard on ${usable.join(', ') || 'no broker'}`,
     );
   const name = wanted ?? usable[0];
-  if (name === undefined) throw new SluiceError('USAGE', `no broker brings feedback to the task ${task}`);
-  return { name, topic: topicOf(config, name, task, 'feedback'), sink: openOwn(config, name) };
+  if (name === undefined) return openHttp(config, task);
+  return { name, topic: topicOf(config, name, task, 'feedback'), sink: openOwn(config, name), by: 'broker' };
 }
 
 function openOwn(config: Config, name: string): Sink {

@@ -137,7 +137,8 @@ export class Alarms {
     if (kind === 'verdicts') return devices.moved(CONFIDENCE, 0);
     if (kind === 'volume') return devices.moved(devices.activity, direction);
     if (kind === 'margin') return devices.moved(LOSS, -direction);
-    if (kind === 'logLoss' || kind === 'errors') return devices.moved(LOSS, direction);
+    if (kind === 'logLoss' || kind === 'labelLoss' || kind === 'errors')
+      return devices.moved(LOSS, direction);
     if (column < 0 || column >= accounts) return [];
     if (kind === 'missing') return devices.moved(FIRST_COLUMN + accounts + column, direction);
     return devices.moved(FIRST_COLUMN + column, kind === 'spread' ? 0 : direction);

@@ -5,12 +5,13 @@ import { MOST_WAITING } from './alarms.ts';
 import { cellsState, meanState } from './blocks.ts';
 import { devicesState } from './devices.ts';
 import { histogramState } from './histogram.ts';
+import { labelLossesState } from './label-losses.ts';
 import { packed } from './packed.ts';
 import { reliabilityState } from './reliability.ts';
-import { MOST_COLUMNS } from './streams.ts';
+import { MOST_COLUMNS, MOST_LABELS } from './streams.ts';
 import { trackerState } from './tracker-state.ts';
 
-const MOST_STREAMS = 3 * MOST_COLUMNS + 20;
+const MOST_STREAMS = 3 * MOST_COLUMNS + MOST_LABELS + 20;
 const name = z.string().max(1_000);
 const change = z.strictObject({
   state: z.enum(['drift', 'over']),
@@ -23,7 +24,7 @@ const change = z.strictObject({
 });
 
 export const monitorState = z.strictObject({
-  format: z.literal(2),
+  format: z.literal(3),
   labels: count,
   streams: z
     .array(trackerState.extend({ name, announced: z.boolean(), seen: z.boolean() }))
@@ -33,6 +34,7 @@ export const monitorState = z.strictObject({
   dense: packed,
   cells: cellsState,
   means: z.strictObject({ loss: meanState, margin: meanState, confidence: meanState, latency: meanState }),
+  losses: labelLossesState,
   verdicts: histogramState,
   wrong: count,
   events: count,

@@ -6,9 +6,12 @@ import type { Side } from '../sums.ts';
 
 /** Most dense columns that are watched each by itself. */
 export const MOST_COLUMNS = 256;
+/** Most labels whose loss is watched each by itself. */
+export const MOST_LABELS = 32;
 
 export type StreamKind =
   | 'logLoss'
+  | 'labelLoss'
   | 'errors'
   | 'margin'
   | 'score'
@@ -37,6 +40,8 @@ const squared = (value: number): number => value * value;
 export const streamKinds: Readonly<Record<StreamKind, Row>> = {
   // Labels: only getting worse is told; a model that learns gets better all the time.
   logLoss: { rank: 0, side: 'up', unit: squared },
+  // Of the events of one true label: how many of them there are says nothing, only how they are judged.
+  labelLoss: { rank: 0, side: 'up', unit: squared },
   errors: { rank: 0, side: 'up', unit: (value) => Math.sin(value) ** 2 },
   margin: { rank: 0, side: 'down', unit: (value) => 1 - value * value },
   // Confidence rises while a model learns.
@@ -63,13 +68,20 @@ export interface StreamName {
   readonly column: number;
 }
 
-/** Every stream of a task with these watched columns. */
-export function streamNames(columns: readonly string[]): StreamName[] {
+export const labelLoss = (label: string): string => `logLoss:${label}`;
+
+/** The labels that are watched each by itself: the first ones of many, none where there is but one. */
+export const watchedLabels = (labels: readonly string[]): readonly string[] =>
+  labels.length < 2 ? [] : labels.slice(0, MOST_LABELS);
+
+/** Every stream of a task with these watched columns and labels. */
+export function streamNames(columns: readonly string[], labels: readonly string[]): StreamName[] {
   const plain = (kind: StreamKind): StreamName => ({ name: kind, kind, column: -1 });
   const ofColumn = (kind: StreamKind) =>
     columns.map((column, i): StreamName => ({ name: `${kind}:${column}`, kind, column: i }));
   return [
     ...(['logLoss', 'errors', 'margin', 'score', 'verdicts'] as const).map(plain),
+    ...labels.map((label): StreamName => ({ name: labelLoss(label), kind: 'labelLoss', column: -1 })),
     ...ofColumn('missing'),
     ...ofColumn('feature'),
     ...ofColumn('spread'),

@@ -47,6 +47,8 @@ export const trackerState = z.strictObject({
       products: finite,
       residuals: z.number().min(0),
       pairs: count,
+      /** Whether what is learned now is held against that level. */
+      held: z.boolean().default(true),
     })
     .nullable()
     .default(null),

@@ -121,7 +121,7 @@ export class Tracker {
       if (state.values.length < (state.former ? LEARN_LEVEL : LEARN)) return null;
       const { former, since } = state;
       this.#settle(former);
-      return former && this.#compare(former.level, since);
+      return former?.held ? this.#compare(former.level, since) : null;
     }
     return state.phase === 'alarmed' ? this.#watchAlarm(value) : this.#watch(value, from);
   }
@@ -129,15 +129,16 @@ export class Tracker {
   /**
    * Learns the reference anew. Returns the end of the alarm, where there was one. With `keep` only the level is
    * another one: spreads are taken for what they were or what they turn out to be, whichever is larger, and a level
-   * that proves worse than what was borne before is an alarm (of a stream that is watched one way).
+   * that proves worse than what was borne before is an alarm (of a stream that is watched one way), unless it is not
+   * `held` against it.
    */
-  relearn(keep = false): Change | null {
+  relearn(keep = false, held = true): Change | null {
     const over = this.alarmed ? this.#over(this.#state.last) : null;
     const { level, told, distances, products, residuals, pairs, former } = this.#state;
     const known = this.armed
       ? { level: this.alarmed ? told : level, distances, products, residuals, pairs }
       : former;
-    this.#state = { ...fresh(), former: keep ? known : null };
+    this.#state = { ...fresh(), former: keep && known ? { ...known, held } : null };
     this.#sums.clear();
     this.#evidence = 0;
     return over;

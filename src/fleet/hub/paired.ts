@@ -15,10 +15,10 @@ import { Evidence } from './evidence.ts';
 /** Nats; a probability below 2 % costs no more: one certain error must not outweigh fifty good rows. */
 export const MAX_LOSS = 4;
 /**
- * Nats; the difference of a block counts for at most that, which lets the bets be larger. A single certain error in a
- * full block is below it.
+ * Nats; the difference of a block counts for at most that, which lets the bets be larger: what a certain error in a
+ * full block comes to. What is cut off is not lost: the whole sums must not speak against a verdict.
  */
-const MAX_DIFFERENCE = 1;
+const MAX_DIFFERENCE = 0.5;
 /** Rows of a device whose mean is one observation. */
 const BLOCK = 8;
 /**
@@ -227,7 +227,7 @@ export class PairedTest {
     this.#worse.add((candidate - base) / MAX_DIFFERENCE);
     this.#notWorse.add((base * (1 + tolerance) - candidate) / MAX_DIFFERENCE);
     device.base += rows * base;
-    device.said += rows * Math.min(MAX_DIFFERENCE, Math.max(-MAX_DIFFERENCE, base - candidate));
+    device.said += rows * (base - candidate);
     this.#sum(device, base, base - candidate);
   }
 

@@ -127,6 +127,8 @@ interface About {
 function manifestOf(task: HubTask, training: TrainingRows, about: About): BundleManifest {
   const { winner, counts, version, parent, created, expires } = about;
   const { kind, options, passes } = winner.experiment;
+  // Rules are in the weights, where their statistics are.
+  const { dims, denseDims, classes } = task.shape;
   return {
     format: 1,
     task: task.name,
@@ -135,7 +137,7 @@ function manifestOf(task: HubTask, training: TrainingRows, about: About): Bundle
     positive: task.labels[task.positive],
     kind,
     options,
-    shape: task.shape,
+    shape: { dims, denseDims, classes },
     features: task.features,
     featureOptions: task.featureOptions,
     event: task.event,

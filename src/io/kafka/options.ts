@@ -61,6 +61,14 @@ export const sourceOptions = z
       .boolean()
       .default(true)
       .describe('Where a new group starts: at the oldest kept message, or (false) at the newest.'),
+    warmup: z
+      .int()
+      .min(0)
+      .max(1_000_000)
+      .optional()
+      .describe(
+        'Messages of a partition that are read back when it comes to this gateway, so that what is remembered of devices is as if it had always been here. Nothing is published for them. Default 1,000 where a task that reads this source has windows, else 0.',
+      ),
     createTopics: z.boolean().default(false).describe('Create missing topics instead of waiting for them.'),
     sessionTimeout: duration
       .default(10_000)

@@ -18,7 +18,7 @@ import { Intake, type KafkaDelivery } from './intake.ts';
 import { Membership, type MembershipHooks } from './membership.ts';
 import { toMessage } from './message.ts';
 import type { KafkaSourceOptions } from './options.ts';
-import { createMissing, pinNewest } from './topics.ts';
+import { createMissing, oldestOf, pinNewest } from './topics.ts';
 import { Watermark } from './watermark.ts';
 
 type Batch = EachBatchPayload['batch'];
@@ -30,6 +30,8 @@ const BACKOFF_MS = { first: 250, most: 10_000 };
 const MAX_SPAN = 1 << 20;
 /** Batches in a row that begin behind a message sought for its retry: after so many it is gone from the log. */
 const MISSED = 5;
+/** The entry of what is read back: no watermark knows it. */
+const REPLAYED = -1;
 
 export class KafkaSource implements Source {
   readonly name: string;
@@ -43,6 +45,7 @@ export class KafkaSource implements Source {
   readonly #commits: Commits;
   readonly #closing = new AbortController();
   #membership: Membership | null = null;
+  #client: KafkaClient | null = null;
   #supervision: Promise<void> | null = null;
   #reason = 'not started';
   #wasHealthy = false;
@@ -132,6 +135,7 @@ export class KafkaSource implements Source {
     };
     const membership = new Membership(client, this.#group, this.#fetchBytes, this.#options, clock, hooks);
     this.#membership = membership;
+    this.#client = client;
     const check = setInterval(() => this.#check(membership), CHECK_EVERY_MS);
     try {
       if (this.#options.createTopics) await createMissing(client.kafka, this.#options.topics);
@@ -226,7 +230,7 @@ export class KafkaSource implements Source {
     // It stood in kafkajs's queue while another partition waited for room, and a retry has sought since.
     if (payload.isStale()) return;
     const mark = this.#markFor(batch, membership);
-    if (!mark) return;
+    if (!mark || (await this.#readsBack(mark, batch, membership))) return;
     const { seeks } = mark;
     const prefix = `${batch.topic}/${batch.partition}/`;
     let chunk: KafkaDelivery[] = [];
@@ -236,14 +240,19 @@ export class KafkaSource implements Source {
       for (const raw of batch.messages) {
         const offset = Number(raw.offset);
         const bytes = raw.value?.length ?? 0;
-        if (mark.wants(offset)) {
+        const replay = offset < mark.begin;
+        if (replay || mark.wants(offset)) {
           if (chunk.length === CHUNK || !this.#roomFor(mark, bytes)) {
             this.#intake.push(mark, chunk);
             chunk = [];
             if (!(await this.#waitForRoom(mark, bytes, payload, membership))) return;
           }
           const message = toMessage(raw, this.name, batch.topic, prefix);
-          chunk.push(this.#intake.charge(mark, mark.admit(offset), message));
+          chunk.push(
+            replay
+              ? this.#intake.charge(mark, REPLAYED, { ...message, replay })
+              : this.#intake.charge(mark, mark.admit(offset), message),
+          );
         }
         last = raw.offset;
         position = offset + 1;
@@ -262,6 +271,26 @@ export class KafkaSource implements Source {
         mark.position = position;
       }
     }
+  }
+
+  /**
+   * Whether a partition that has come to us is read back before its first batch, which comes again then. What cannot be read
+   * back is left: windows begin anew, and nothing waits for them.
+   */
+  async #readsBack(mark: Watermark, { messages }: Batch, membership: Membership): Promise<boolean> {
+    const { warmup = 0 } = this.#options;
+    const client = this.#client;
+    if (warmup === 0 || mark.next >= 0 || client === null) return false;
+    const { seeks } = mark;
+    const first = Number(messages[0].offset);
+    // To seek what is no longer there would make kafkajs commit another position for the group.
+    const oldest = await oldestOf(client.kafka, mark.topic, mark.partition).catch(() => first);
+    if (mark.lost || mark.seeks !== seeks || membership.over) return true;
+    mark.beginAt(first);
+    const from = Math.max(oldest, first - warmup);
+    if (from >= first) return false;
+    this.#seek(membership, mark, from);
+    return true;
   }
 
   /** The watermark of a batch; null where the batch must be left. */
@@ -341,6 +370,7 @@ export class KafkaSource implements Source {
   // ------------------------------------------------------------ settling
 
   #settled(mark: Watermark, entry: number, outcome: Outcome): void {
+    if (entry === REPLAYED) return;
     if (mark.settle(entry, outcome)) this.#commits.schedule();
     if (outcome === 'retry') this.#scheduleRetry(mark);
   }

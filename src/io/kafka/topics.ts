@@ -94,6 +94,16 @@ export async function pinNewest(kafka: Kafka, group: string, topics: readonly st
   }
 }
 
+/** The oldest offset that a partition still has, as of now. Throws BROKER_*. */
+export async function oldestOf(kafka: Kafka, topic: string, partition: number): Promise<number> {
+  try {
+    const offsets = await withAdmin(kafka, (admin) => admin.fetchTopicOffsets(topic));
+    return Number(offsets.find((each) => each.partition === partition)?.low ?? 0);
+  } catch (error) {
+    throw fromKafka(error, 'BROKER_UNREACHABLE');
+  }
+}
+
 async function endsOf(admin: Admin, topic: string): Promise<Ends> {
   const ends = await admin.fetchTopicOffsets(topic);
   return { topic, partitions: ends.map(({ partition, high }) => ({ partition, offset: high })) };

@@ -32,6 +32,8 @@ export class Watermark {
   committed = -1;
   /** The offset after the last one handed out, -1 while nothing was. */
   next = -1;
+  /** What lies before this offset was handled before the partition came here, and is read back; -1 while that is not known. */
+  begin = -1;
   /** Whether a retry is already waiting for its time. */
   retryTimer = false;
   /** How long the next retry waits; doubles while retries fail. */
@@ -73,6 +75,12 @@ export class Watermark {
     this.#states[entry & this.#mask] = PENDING;
     this.next = offset + 1;
     return entry;
+  }
+
+  /** The partition came here at this offset: it is the first one to be handed out. */
+  beginAt(offset: number): void {
+    this.begin = offset;
+    this.next = offset;
   }
 
   /** True where `admit` would hand this offset out. */

@@ -36,6 +36,10 @@ export class MqttDelivery implements Delivery {
     return this.place.packetId !== 0;
   }
 
+  get comesAgain(): boolean {
+    return this.acknowledged;
+  }
+
   settle(outcome: Outcome): void {
     if (!this.#open) return; // a second call changes nothing
     this.#open = false;

@@ -216,7 +216,8 @@ export class MqttSink implements Sink {
   #send(connection: Connection, job: Job, message: Outgoing): void {
     const { client, url } = connection;
     const { topic, payload, retain = false, headers } = message;
-    const { qos, version } = this.#options;
+    const { version } = this.#options;
+    const qos = message.qos ?? this.#options.qos;
     const bytes = typeof payload === 'string' ? payload : asBuffer(payload);
     const options: IClientPublishOptions = { qos, retain };
     if (headers && version === 5) options.properties = propertiesOf(headers);

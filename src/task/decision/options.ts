@@ -64,9 +64,6 @@ export const decisionOptions = z
       complain('correspondents', 'needs `authserv`: a sender that nobody has authenticated may be anyone');
   });
 
-/** What a model must have learned before verdicts carry a label, where a configuration does not say: labels in all, and of each of two. */
-export const SUFFICIENT = { labels: 50, perLabel: 5 } as const;
-
 /** As given, checked. */
 export type DecisionGiven = z.output<typeof decisionOptions>;
 

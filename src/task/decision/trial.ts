@@ -1,14 +1,13 @@
 /**
  * What a gateway would have decided on an evaluation's stream: the same decision.ts, asked for each event when it is
  * scored and told each label when that is learned, with the score that its event had. Counts what of either label was
- * tagged, held or left unsure. As in a gateway nothing is decided before the model has a few labels; a model that
- * began with knowledge has them.
+ * tagged, held or left unsure. As in a gateway nothing is decided while verdicts carry no label.
  */
-import type { Event } from '../../contract.ts';
+import type { Decided, Event } from '../../contract.ts';
 import { Decision, type DecisionFigures, type Sender } from '../decision.ts';
 import type { Observer, Tested } from '../protocols.ts';
 import type { Task } from '../task.ts';
-import { type DecisionOptions, SUFFICIENT } from './options.ts';
+import type { DecisionOptions } from './options.ts';
 
 /** Tested events of one label by what was decided; the rest was let pass. */
 export interface DecidedCounts {
@@ -53,8 +52,6 @@ export class DecisionTrial implements Observer {
   readonly #task: Task;
   readonly #options: DecisionOptions;
   readonly #decision: Decision;
-  readonly #learned: number[];
-  readonly #knowing: boolean;
   /** By place in the stream: what is needed when an event is scored, and when its label comes. */
   readonly #senders = new Map<number, Sender>();
   readonly #waiting = new Map<number, Waiting>();
@@ -64,12 +61,10 @@ export class DecisionTrial implements Observer {
   #labels = 0;
   #from: number | null = null;
 
-  /** `task` has a decision; `knowing`: the model begins with what it learned elsewhere. */
-  constructor(task: Task, knowing: boolean) {
+  /** `task` has a decision. */
+  constructor(task: Task) {
     this.#task = task;
     this.#options = task.decision!;
-    this.#knowing = knowing;
-    this.#learned = task.labels.map(() => 0);
     this.#decision = new Decision({ options: this.#options, positive: task.positive, secret: 'evaluate' });
     this.#decision.running('evaluate');
   }
@@ -79,15 +74,18 @@ export class DecisionTrial implements Observer {
     if (sender) this.#senders.set(index, sender);
   }
 
-  scored({ id, index, truth, predicted, scores, offset }: Tested, tested: boolean): void {
-    const label = this.#sufficient ? predicted : -1;
+  scored({ id, index, truth, stated, scores, offset }: Tested, tested: boolean): Decided {
     const sender = this.#senders.get(index) ?? null;
     this.#senders.delete(index);
-    const { action } = this.#decision.decide(id, sender, label, scores, offset);
+    const decided = this.#decision.decide(id, sender, stated, scores, offset);
     if (truth >= 0)
-      this.#waiting.set(index, { id, predicted: label, scores: scores.slice(offset, offset + 2) });
+      this.#waiting.set(index, { id, predicted: stated, scores: scores.slice(offset, offset + 2) });
     if (this.#waiting.size > MOST_WAITING) this.#forgetOldest();
-    if (!tested) return;
+    if (tested) this.#count(index, truth, decided);
+    return decided;
+  }
+
+  #count(index: number, truth: number, { action }: Decided): void {
     if (this.#from === null && this.#decision.figures().begun) this.#from = index;
     const kind = truth === this.#task.positive ? 'spam' : 'ham';
     const all = kind === 'spam' ? this.#spam : this.#ham;
@@ -100,7 +98,6 @@ export class DecisionTrial implements Observer {
   }
 
   labelled(index: number, label: number): void {
-    this.#learned[label] += 1;
     const found = this.#waiting.get(index);
     if (!found) return;
     this.#waiting.delete(index);
@@ -134,11 +131,5 @@ export class DecisionTrial implements Observer {
       if (this.#waiting.size <= MOST_WAITING - AT_ONCE) return;
       this.#waiting.delete(index);
     }
-  }
-
-  get #sufficient(): boolean {
-    if (this.#knowing) return true;
-    const all = this.#learned.reduce((sum, n) => sum + n, 0);
-    return all >= SUFFICIENT.labels && this.#learned.every((n) => n >= SUFFICIENT.perLabel);
   }
 }

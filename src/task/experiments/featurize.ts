@@ -38,11 +38,13 @@ export interface FeaturizeOptions {
 class Target {
   /** Which of the tasks. */
   readonly #place: number;
+  readonly #remembers: boolean;
   readonly #arena: RowArena;
   readonly #writer: RowFileWriter;
 
   constructor(task: Task, place: number, writer: RowFileWriter) {
     this.#place = place;
+    this.#remembers = task.memory !== null;
     this.#arena = new RowArena(task.shape.dims, task.shape.denseDims);
     this.#writer = writer;
   }
@@ -53,6 +55,14 @@ class Target {
 
   fill(prepared: Prepared, i: number): void {
     prepared.fill(i, this.#arena, this.#place);
+  }
+
+  /** An event that is not to be learned; what comes after it may depend on it. */
+  pass(prepared: Prepared, i: number): void {
+    if (!this.#remembers) return;
+    const { count } = this.#arena;
+    this.fill(prepared, i);
+    this.#arena.truncate(count);
   }
 
   async flush(labels: readonly number[], at: readonly number[]): Promise<void> {
@@ -105,7 +115,10 @@ async function fill(
     const { message, events, refusal } = prepared;
     if (refusal) dead[refusal.code] = (dead[refusal.code] ?? 0) + 1;
     const truth = truthOf(message, tasks[0]);
-    if (truth < 0) unlabelled += events.length;
+    if (truth < 0) {
+      unlabelled += events.length;
+      for (let i = 0; i < events.length; i += 1) for (const target of targets) target.pass(prepared, i);
+    }
     for (const [i, event] of truth < 0 ? [] : events.entries()) {
       for (const target of targets) target.fill(prepared, i);
       clock = Math.max(clock, event.at);

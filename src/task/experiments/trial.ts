@@ -4,8 +4,8 @@
  * clock); models are closed, also when a trial is stopped. Refuses (TRAINING_FAILED) spans outside the rows.
  */
 import type { Engine, Experiment, Measured, Model, ModelShape } from '../../contract.ts';
-import { decide } from '../protocols.ts';
 import { logLossOf } from '../quality.ts';
+import { decide } from '../verdict.ts';
 import { failed, type RowStore } from './rows.ts';
 
 /** Rows [from, to) of a store. */

@@ -4,9 +4,9 @@
  */
 import type { Measured, Model } from '../../contract.ts';
 import { Metrics, type MetricsReport } from '../metrics.ts';
-import { decide } from '../protocols.ts';
 import { logLossOf } from '../quality.ts';
 import type { Task } from '../task.ts';
+import { decide } from '../verdict.ts';
 import type { RowStore } from './rows.ts';
 import { type Span, scoreRows, Yardstick } from './trial.ts';
 

@@ -1,8 +1,10 @@
 /**
- * A mail that a worker has decoded: its text stayed there. The raw bytes are at hand, as most that is asked of a mail
+ * A mail of which the row has been made. What a worker has decoded stayed there, and what was decoded here is let go: held
+ * until the batch is through, it would be copied by each collection of garbage. The raw bytes are at hand, as most that is asked of a mail
  * after its row is made needs them alone; headers, texts and the rest are decoded here again where somebody looks.
  */
-import type { MailBody, Message } from '../../contract.ts';
+import type { Event, MailBody, Message } from '../../contract.ts';
+import { MailEvent } from '../../decode/mime.ts';
 import { SluiceError } from '../../errors.ts';
 import type { Task } from '../task.ts';
 
@@ -52,4 +54,10 @@ export class PreparedMail implements MailBody {
     this.#whole = body;
     return body;
   }
+}
+
+/** The event of a message, of a mail without what was decoded of it; for when its rows have been made. */
+export function setAside(event: Event, message: Message, task: Task): Event {
+  if (!(event instanceof MailEvent)) return event;
+  return event.holding(new PreparedMail(message, event.body.raw.length, task));
 }

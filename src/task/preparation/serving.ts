@@ -60,7 +60,10 @@ class Bench {
     const payloads = new Uint8Array(this.#memory[job.place]);
     const sheets = this.#sheetsOf(job.place);
     const arenas = sheets.map(({ arena }) => arena);
-    const events: Event[] = [];
+    const weak: boolean[] = [];
+    const devices: string[] = [];
+    const at: number[] = [];
+    const aliases: (readonly string[])[] = [];
     const ids: (string | null)[] = [];
     const lengths: number[] = [];
     const counts = new Uint32Array(job.ends.length);
@@ -74,7 +77,10 @@ class Bench {
         const found = this.#prepare(message, arenas);
         counts[i] = found.length;
         for (const event of found) {
-          events.push(event);
+          weak.push(event.weak);
+          devices.push(event.device);
+          at.push(event.at);
+          aliases.push(event.aliases);
           ids.push(event.id === message.position ? null : event.id);
           lengths.push(event.body.kind === 'mail' ? event.body.raw.length : 0);
         }
@@ -88,10 +94,10 @@ class Bench {
       counts,
       refused,
       ids: column(ids),
-      weak: column(events.map(({ weak }) => weak)),
-      devices: column(events.map(({ device }) => device)),
-      at: Float64Array.from(events, ({ at }) => at),
-      aliases: events.map(({ aliases }) => aliases),
+      weak: column(weak),
+      devices: column(devices),
+      at: Float64Array.from(at),
+      aliases,
       lengths: Uint32Array.from(lengths),
       rows: sheets.map(told),
     };

@@ -4,6 +4,8 @@
  * which is told as `or …`.
  */
 
+import { headerFormText, scaled, textFormText } from './forms.ts';
+
 export interface Named {
   /** For a reader. */
   readonly text: string;
@@ -28,8 +30,8 @@ const quoted = (text: string): string => JSON.stringify(text);
 
 /** From the name of a cell. */
 export function named(name: string): Named {
-  const [first, ...others] = name.split(/ \| (?=[a-z]+(?:Pairs)?: )/i);
-  const [, kind, detail] = /^([a-z]+(?:Pairs)?): (.*)$/is.exec(first) ?? [];
+  const [first, ...others] = name.split(/ \| (?=[a-z]+(?:Pairs|Form)?: )/i);
+  const [, kind, detail] = /^([a-z]+(?:Pairs|Form)?): (.*)$/is.exec(first) ?? [];
   const read = kind !== undefined && Object.hasOwn(KINDS, kind) ? KINDS[kind](detail) : plain(first);
   return others.length === 0 ? read : { ...read, text: `${read.text} or ${others.join(' or ')}` };
 }
@@ -94,9 +96,6 @@ function structure(detail: string): Named {
   };
 }
 
-/** How many each power of two stands for. */
-const scaled = (power: number): string =>
-  power === 0 ? 'none' : power === 1 ? '1' : `${2 ** (power - 1)} to ${2 ** power - 1}`;
 const sizes = (text: string): string => text.replace(/\b\d+\b/g, (power) => scaled(Number(power)));
 
 const DISGUISES: Readonly<Record<string, string>> = {
@@ -134,4 +133,6 @@ const KINDS: Readonly<Record<string, (detail: string) => Named>> = {
   links: (detail) => plain(/^number /.test(detail) ? `links: ${sizes(detail.slice(7))}` : `link, ${detail}`),
   attachments,
   disguise,
+  headerForm: (detail) => plain(headerFormText(detail)),
+  textForm: (detail) => plain(textFormText(detail)),
 };

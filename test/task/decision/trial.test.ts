@@ -94,7 +94,7 @@ describe('evaluate', () => {
     expect(decision!.from).toBeGreaterThan(59 + lag);
   });
 
-  test.each(['immediate', 'lag:40,noisy:0.1', 'errors:0.5', 'active:200,lag:10', 'delayed:500'])(
+  test.each(['immediate', 'lag:40,noisy:0.1', 'active:200,lag:10', 'delayed:500'])(
     'measures the same with and without a decision, under %s',
     async (feedback) => {
       const [on, off] = await Promise.all([run(taskWith(ON), feedback), run(taskWith({}), feedback)]);
@@ -104,6 +104,17 @@ describe('evaluate', () => {
       expect(on.decision!.ham.tested + on.decision!.spam.tested).toBe(on.tested);
     },
   );
+
+  test('under errors tells of what was left unsure, too, and of nothing that was acted on rightly', async () => {
+    const [never, soon, off] = await Promise.all(
+      [{ tag: 0.001 }, ON, {}].map((decision) => run(taskWith(decision), 'errors:1')),
+    );
+    // Never enough evidence: all that is called spam is unsure, and told of.
+    expect(never.labels).toBeGreaterThan(messages.filter(({ label }) => label === 'spam').length * 0.9);
+    expect(never.decision!.spam.tagged).toBe(0);
+    expect(soon.labels).toBeLessThan(never.labels);
+    expect(off.labels).toBeLessThan(soon.labels);
+  });
 
   test('takes the labels of the part that only trains for evidence, and of a model that knew before too', async () => {
     const delayed = await run(taskWith(ON), 'delayed:500');
@@ -139,7 +150,10 @@ test('labels come to who observes right before the event that is scored with the
     const told: string[] = [];
     const observer: Observer = {
       met: () => undefined,
-      scored: ({ index }) => void told.push(`s${index}`),
+      scored: ({ index }) => {
+        told.push(`s${index}`);
+        return null;
+      },
       labelled: (index) => void told.push(`l${index}`),
     };
     const task = taskWith({});
@@ -173,11 +187,11 @@ test('labels come to who observes right before the event that is scored with the
 });
 
 test('a trial keeps no more than it needs of events that never get a label', () => {
-  const trial = new DecisionTrial(taskWith(ON), true);
+  const trial = new DecisionTrial(taskWith(ON));
   const scores = Float32Array.of(0.1, 0.9);
   const n = 400_000;
   for (let index = 0; index < n; index++)
-    trial.scored({ id: '', index, truth: 0, predicted: 1, scores, offset: 0 }, false);
+    trial.scored({ id: '', index, truth: 0, predicted: 1, stated: 1, scores, offset: 0 }, false);
   trial.labelled(5, 0);
   expect(trial.report().figures.confirmed).toBe(0);
   trial.labelled(n - 200_000, 0);

@@ -167,7 +167,8 @@ describe('the report', () => {
         Array.from({ length: 300 }, (_, index) => {
           const scores = new Float32Array(5);
           scores[index % 5] = 1;
-          return { id: '', index, truth: index % 5, predicted: index % 5, scores, offset: 0 };
+          const truth = index % 5;
+          return { id: '', index, truth, predicted: truth, stated: truth, scores, offset: 0 };
         }),
       ),
     );

@@ -22,14 +22,15 @@ export function* verdicts(events: number, classes: number, seed = 1, lean = 2): 
       scores[c] /= sum;
       if (scores[c] > scores[predicted]) predicted = c;
     }
-    yield { id: `plant.csv#${index + 1}`, index, truth, predicted, scores, offset: 0 };
+    yield { id: `plant.csv#${index + 1}`, index, truth, predicted, stated: predicted, scores, offset: 0 };
   }
 }
 
 /** A verdict between two labels of which the second is positive. */
 export function verdict(index: number, truth: number, score: number, id = `f#${index + 1}`): Tested {
   const scores = Float32Array.of(1 - score, score);
-  return { id, index, truth, predicted: score > 0.5 ? 1 : 0, scores, offset: 0 };
+  const predicted = score > 0.5 ? 1 : 0;
+  return { id, index, truth, predicted, stated: predicted, scores, offset: 0 };
 }
 
 export interface Made {
