@@ -392,7 +392,6 @@ export class Lane {
     this.#hold(-1);
   }
 
-  /** Messages in hand: one more, or one less. */
   #hold(by: 1 | -1): void {
     this.#unfinished += by;
     if (this.#unfinished === 0) for (const wake of this.#idle.splice(0)) wake();

@@ -171,7 +171,7 @@ it('does not change the model', async () => {
   expect(Buffer.from(await model.save()).equals(before)).toBe(true);
 });
 
-it('explains a mail of thousands of cells in less than a fifth of a second, by kind of feature too', async () => {
+it('explains a mail of thousands of cells in no more time than scoring it without each of them, by kind of feature too', async () => {
   const model = await learned(
     spam,
     Array.from(
@@ -185,14 +185,18 @@ it('explains a mail of thousands of cells in less than a fifth of a second, by k
   expect(row.indptr[1]).toBeGreaterThan(3_000);
   const names = bucketNames(spam, eventOf(spam, payload));
   const took: number[] = [];
+  const plain: number[] = [];
   let found = await explainRow(spam, model, row, 1, { names });
   for (let i = 0; i < 5; i += 1) {
     const start = performance.now();
     found = await explainRow(spam, model, row, 1, { names });
-    took.push(performance.now() - start);
+    const middle = performance.now();
+    for (let j = 0; j < found.features; j += 1) await model.score(row);
+    took.push(middle - start);
+    plain.push(performance.now() - middle);
   }
 
-  expect(Math.min(...took)).toBeLessThan(200);
+  expect(Math.min(...took)).toBeLessThan(Math.min(...plain));
   expect(found.looked).toBe(found.features);
   expect(found.contributions).toHaveLength(20);
   expect(found.contributions[0].feature).toMatch(
