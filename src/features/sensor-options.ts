@@ -46,7 +46,7 @@ export const windowOptions = z.strictObject({
       'what is told of a window: lag (the value before), difference from it, mean, deviation, min, max, slope (a second), ewma (exponential means), departure (difference from these)',
     ),
   halfLives: list(halfLife, 8)
-    .default([2, 8, 32])
+    .default([8, 32])
     .describe('half-lives of the exponential means: numbers of readings, or times such as 10m'),
   lateness: duration
     .default(3_600_000)

@@ -52,7 +52,15 @@ export function spamTask(survey: Survey, options: PresetOptions): TaskSpec {
   return { name: 'spam', event: 'email', labels, decode: { kind: 'mime' }, ...options };
 }
 
-/** Readings. `device`: the column that names who sent them. Throws INPUT_INVALID where there is none of that name. */
+/** What the kind `stack` takes, in native/core/stack.cpp. */
+const MOST_LABELS = 256;
+const MOST_FIELDS = 128;
+
+/**
+ * Readings, with what their device sent before as columns, for a model that leaves aside what is of no use. Streams too
+ * wide for it have the columns of the reading alone, and the kind that fits. `device`: the column that names who sent
+ * them. Throws INPUT_INVALID where there is none of that name.
+ */
 export function sensorTask(
   survey: Survey,
   { device, ...options }: PresetOptions & { readonly device?: string },
@@ -70,5 +78,8 @@ export function sensorTask(
   const by = device === undefined ? {} : { device: { pointer: pointerTo(device) } };
   const decode = { kind: 'json', options: { fields, ...by } } as const;
   const others = leftOut.filter(({ column }) => column !== device);
-  return { spec: { name: 'sensor', event: 'sensor', labels, decode, ...options }, leftOut: others };
+  const spec: TaskSpec = { name: 'sensor', event: 'sensor', labels, decode, ...options };
+  if (taken.length > MOST_FIELDS || labels.length > MOST_LABELS) return { spec, leftOut: others };
+  const features = { options: { windows: { on: true } } };
+  return { spec: { ...spec, features, model: { kind: 'stack' } }, leftOut: others };
 }
