@@ -149,11 +149,11 @@ export class MiniHub {
   async make(recipe: Recipe): Promise<Made> {
     const { version, rows = 300, ballast = 0, training, manifest, key = hubKey, weights } = recipe;
     const learned = weights ?? (await this.#train(version, rows));
-    const { name, labels, positive, features, event, shape } = this.task;
+    const { name, labels, positive, features, event, shape, model } = this.task;
     const bytes = encodeBundle(
       {
         ...{ format: 1, task: name, version, labels: [...labels], positive: labels[positive] },
-        ...{ kind: 'linear', options: {}, shape, features, event },
+        ...{ kind: model.kind, options: {}, shape, features, event },
         training: {
           ...{ rows, digest: 'a'.repeat(64), through: {}, until: 0 },
           ...{ counts: [rows, rows], seed: version, passes: 1 },
