@@ -4,14 +4,13 @@
  * some milliseconds. Checks the tools a step needs just before that step, and names the command that
  * installs a missing one. Two set-ups at once wait for each other.
  */
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { checkCompiler } from './compiler.mjs';
 import { Failure, quietly, readText, root, say, seconds, step, tail } from './terminal.mjs';
 
 const NODE = [20, 19];
-const CMAKE = [3, 22];
 const stamps = path.join(root, '.cache', 'stamps');
 const inRoot = (...parts) => path.join(root, ...parts);
 
@@ -176,36 +175,4 @@ async function buildPage(tsc) {
   const page = path.join('src', 'web', 'client');
   await step('page', 'compiling the dashboard', 'dashboard compiled', tsc, ['-p', page]);
   copyFileSync(inRoot(page, 'style.css'), inRoot('dist', page, 'style.css'));
-}
-
-// ---------------------------------------------------------------- tools
-
-/** The output of a program, or null where it cannot be run. */
-function ask(program, args, input) {
-  try {
-    return execFileSync(program, args, { encoding: 'utf8', input, stdio: ['pipe', 'pipe', 'ignore'] });
-  } catch {
-    return null;
-  }
-}
-
-function checkCompiler() {
-  const missing = [];
-  const probe =
-    '#include <bit>\n#include <concepts>\n#include <span>\nint main() { return std::popcount(0u); }\n';
-  const compilers = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
-  const works = (cxx) => ask(cxx, ['-std=c++20', '-fsyntax-only', '-x', 'c++', '-'], probe) !== null;
-  if (!compilers.some(works)) missing.push(['a C++20 compiler', 'g++']);
-  const cmake = /version (\d+)\.(\d+)/.exec(ask('cmake', ['--version']) ?? '');
-  const [major, minor] = (cmake ?? []).slice(1).map(Number);
-  if (!cmake || major < CMAKE[0] || (major === CMAKE[0] && minor < CMAKE[1]))
-    missing.push([`CMake ${CMAKE.join('.')} or later`, 'cmake']);
-  if (ask('ninja', ['--version']) === null && ask('make', ['--version']) === null)
-    missing.push(['ninja or make', 'ninja-build']);
-  if (missing.length === 0) return;
-  const names = missing.map(([name]) => name).join(' and ');
-  throw new Failure(
-    `The native addon must be built, but ${names} is missing.`,
-    `apt-get install -y ${missing.map(([, debian]) => debian).join(' ')}`,
-  );
 }

@@ -212,8 +212,8 @@ export interface ColumnRule {
 }
 
 /**
- * A model in the native core. Calls run strictly in the order made (one strand a model); arrays
- * passed in must not be changed until the promise settles.
+ * A model in the native core. Calls run strictly in the order made (one strand a model). Arrays on shared memory
+ * are read where they lie and must not be changed until the promise settles; others are copied at the call.
  */
 export interface Model {
   readonly kind: string;

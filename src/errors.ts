@@ -104,7 +104,7 @@ export const errorTable = {
   ),
   // model
   ENGINE_MISSING: row(
-    'The native addon was not found; run `npm start` once, or build it as CONTRIBUTING.md says.',
+    'In a checkout run `npm start` once, which builds it; where Sluice is installed, do what the text says.',
   ),
   BACKEND_UNAVAILABLE: row(
     'Choose another --backend, or mend what the text names; `sluice doctor` shows what was found.',

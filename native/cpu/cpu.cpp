@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "cpu/isa.h"
 #include "cpu/linear_kernels.h"
 #include "cpu/memory.h"
 #include "cpu/pool.h"
@@ -41,21 +42,13 @@ struct CpuDevice {
   cpu::Pool pool;
 };
 
-bool has_avx2() {
-#ifdef SLUICE_AVX2
-  return __builtin_cpu_supports("avx2");
-#else
-  return false;
-#endif
-}
-
 /** Null where this processor or build lacks them. */
 const Kernels* choose_kernels(const char* isa) {
   static const Kernels baseline{"baseline", cpu::linear_baseline(), cpu::text_baseline()};
   const bool any = isa == nullptr || std::strcmp(isa, "auto") == 0;
 #ifdef SLUICE_AVX2
   static const Kernels avx2{"avx2", cpu::linear_avx2(), cpu::text_avx2()};
-  if (has_avx2() && (any || std::strcmp(isa, "avx2") == 0)) return &avx2;
+  if (cpu::has_avx2() && (any || std::strcmp(isa, "avx2") == 0)) return &avx2;
 #endif
   return any || std::strcmp(isa, "baseline") == 0 ? &baseline : nullptr;
 }

@@ -1,6 +1,7 @@
 #include "node/door.h"
 
 #include <cmath>
+#include <cstring>
 
 namespace sluice::node {
 
@@ -56,20 +57,51 @@ View<void> typed_array(const Napi::Value& value, napi_typedarray_type type, cons
   return result;
 }
 
-Batch batch(const Napi::CallbackInfo& info, size_t first) {
-  Batch result;
-  result.rows.count = static_cast<uint32_t>(whole(info[first], kMaxRows, "count"));
-  const auto indptr = view<uint32_t>(info[first + 1], "indptr");
-  const auto indices = view<uint32_t>(info[first + 2], "indices");
-  const auto values = view<float>(info[first + 3], "values");
-  result.rows.dense_dims = static_cast<uint32_t>(whole(info[first + 4], kMaxDenseDims, "denseDims"));
-  const auto dense = view<float>(info[first + 5], "dense");
+bool is_shared(const Napi::Value& array) {
+  napi_value buffer = nullptr;
+  bool own = true;  // in doubt
+  if (napi_get_named_property(array.Env(), array, "buffer", &buffer) == napi_ok)
+    napi_is_arraybuffer(array.Env(), buffer, &own);
+  else
+    napi_get_and_clear_last_exception(array.Env(), &buffer);
+  return !own;
+}
+
+namespace {
+
+/** The sparse part. Of arrays that are copied only the span that the rows cover, with offsets that begin at
+ * 0. */
+void read_sparse(const Napi::CallbackInfo& info, size_t first, Batch& result, Held& held) {
+  const size_t count = result.rows.count;
+  const auto indptr = held.keep<uint32_t>(info[first], "indptr", count + 1);
+  view<uint32_t>(info[first + 1], "indices");
+  view<float>(info[first + 2], "values");
+  const bool copied = !is_shared(info[first]) && !is_shared(info[first + 1]) && !is_shared(info[first + 2]);
+  // What is missing, or contradicts itself, is refused later, with the row.
+  const bool whole = indptr.length > count;
+  const uint32_t begin = copied && whole ? indptr.data[0] : 0, end = whole ? indptr.data[count] : 0;
+  const size_t entries = end > begin ? end - begin : 0;
+  const auto indices = held.keep<uint32_t>(info[first + 1], "indices", entries, begin);
+  const auto values = held.keep<float>(info[first + 2], "values", entries, begin);
+  if (copied)
+    for (size_t i = 0; i < indptr.length; ++i) indptr.data[i] -= begin;
   result.rows.indptr = indptr.data;
   result.indptr_length = indptr.length;
   result.rows.indices = indices.data;
   result.indices_length = indices.length;
   result.rows.values = values.data;
   result.values_length = values.length;
+}
+
+}  // namespace
+
+Batch batch(const Napi::CallbackInfo& info, size_t first, Held& held) {
+  Batch result;
+  result.rows.count = static_cast<uint32_t>(whole(info[first], kMaxRows, "count"));
+  read_sparse(info, first + 1, result, held);
+  result.rows.dense_dims = static_cast<uint32_t>(whole(info[first + 4], kMaxDenseDims, "denseDims"));
+  const size_t cells = size_t{result.rows.count} * result.rows.dense_dims;
+  const auto dense = held.keep<float>(info[first + 5], "dense", cells);
   result.rows.dense = dense.data;
   result.dense_length = dense.length;
   return result;

@@ -2,13 +2,19 @@
  * The door between JavaScript and the core: what comes in is converted and its type checked here, on the
  * JS thread; what goes out as an error gets a code. Behind it nothing touches JS.
  *
- * Typed arrays are asked for their data, never for their ArrayBuffer: views on shared memory have none.
+ * Typed arrays are never asked for their ArrayBuffer through Node-API: views on shared memory have none.
  */
 #pragma once
 
 #include <napi.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "core/failure.h"
 #include "core/model.h"
@@ -58,6 +64,9 @@ struct View {
 
 View<void> typed_array(const Napi::Value& value, napi_typedarray_type type, const char* name);
 
+/** Whether a typed array lies on shared memory, which stays for as long as a view on it is pinned. */
+bool is_shared(const Napi::Value& array);
+
 template <typename T>
 constexpr napi_typedarray_type element_type() {
   if constexpr (std::is_same_v<T, float>) return napi_float32_array;
@@ -73,13 +82,35 @@ View<T> view(const Napi::Value& value, const char* name) {
   return {static_cast<T*>(raw.data), raw.length};
 }
 
-/** As `view`, but undefined and null give null data. */
-template <typename T>
-View<T> optional_view(const Napi::Value& value, const char* name) {
-  return value.IsUndefined() || value.IsNull() ? View<T>{} : view<T>(value, name);
-}
+/**
+ * What a job reads after the call that made it has returned. Shared memory is read where it lies; a writer
+ * only spoils his numbers. Any other array is copied, because its owner may transfer it away in the middle of
+ * the call, and then its memory goes whatever is pinned here.
+ */
+class Held {
+ public:
+  /** At most `most` elements from `first` on: arrays may be longer than what is used of them. */
+  template <typename T>
+  View<T> keep(const Napi::Value& value, const char* name, size_t most = SIZE_MAX, size_t first = 0) {
+    const View<T> found = view<T>(value, name);
+    if (is_shared(value)) return found;
+    first = std::min(first, found.length);
+    const size_t length = std::min(found.length - first, most);
+    void* copy = copies_.emplace_back(new std::byte[std::max<size_t>(length, 1) * sizeof(T)]).get();
+    return {static_cast<T*>(std::memcpy(copy, found.data + first, length * sizeof(T))), length};
+  }
+
+  /** As `keep`, but undefined and null give null data. */
+  template <typename T>
+  View<T> keep_if_given(const Napi::Value& value, const char* name, size_t most = SIZE_MAX) {
+    return value.IsUndefined() || value.IsNull() ? View<T>{} : keep<T>(value, name, most);
+  }
+
+ private:
+  std::vector<std::unique_ptr<std::byte[]>> copies_;
+};
 
 /** Arguments from `first` on: count, indptr, indices, values, denseDims, dense. */
-Batch batch(const Napi::CallbackInfo& info, size_t first);
+Batch batch(const Napi::CallbackInfo& info, size_t first, Held& held);
 
 }  // namespace sluice::node

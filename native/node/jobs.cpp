@@ -1,5 +1,7 @@
 #include "node/jobs.h"
 
+#include <utility>
+
 #include "node/door.h"
 
 namespace sluice::node {
@@ -13,8 +15,8 @@ constexpr uint32_t kFirst = 1;  // argument 0 is the handle
 class ScoringJob final : public Job {
  public:
   /** `steps`: run the batch's schedule; else only score. */
-  ScoringJob(const Batch& given, Napi::Float32Array scores, bool steps)
-      : batch_(given), scores_(scores.Data()), steps_(steps) {}
+  ScoringJob(const Batch& given, Held held, Napi::Float32Array scores, bool steps)
+      : batch_(given), held_(std::move(held)), scores_(scores.Data()), steps_(steps) {}
   void run(Model& model, const Stop& stop) override {
     if (steps_)
       model.step(batch_, scores_, stop);
@@ -28,13 +30,14 @@ class ScoringJob final : public Job {
 
  private:
   Batch batch_;
+  Held held_;
   float* scores_;
   bool steps_;
 };
 
 class LearnJob final : public Job {
  public:
-  explicit LearnJob(const Batch& given) : batch_(given) {}
+  LearnJob(const Batch& given, Held held) : batch_(given), held_(std::move(held)) {}
   void run(Model& model, const Stop& stop) override { model.learn(batch_, stop); }
   napi_value result(napi_env env, napi_value) override {
     napi_value value = nullptr;
@@ -44,6 +47,7 @@ class LearnJob final : public Job {
 
  private:
   Batch batch_;
+  Held held_;
 };
 
 /** The bytes are copied once on the JS thread: an external buffer could not be handed to a worker. */
@@ -83,17 +87,17 @@ Napi::Float32Array make_scores(const Napi::CallbackInfo& info, const Batch& give
   }
 }
 
-void read_targets(const Napi::CallbackInfo& info, Batch& given) {
-  const auto labels = view<int32_t>(info[kFirst + 6], "labels");
-  const auto weights = optional_view<float>(info[kFirst + 7], "weights");
+void read_targets(const Napi::CallbackInfo& info, Batch& given, Held& held) {
+  const auto labels = held.keep<int32_t>(info[kFirst + 6], "labels", given.rows.count);
+  const auto weights = held.keep_if_given<float>(info[kFirst + 7], "weights", given.rows.count);
   given.labels = labels.data;
   given.labels_length = labels.length;
   given.weights = weights.data;
   given.weights_length = weights.length;
 }
 
-void read_schedule(const Napi::CallbackInfo& info, Batch& given) {
-  const auto schedule = optional_view<int32_t>(info[kFirst + 8], "schedule");
+void read_schedule(const Napi::CallbackInfo& info, Batch& given, Held& held) {
+  const auto schedule = held.keep_if_given<int32_t>(info[kFirst + 8], "schedule");
   given.schedule = schedule.data;
   given.schedule_length = schedule.length;
 }
@@ -101,23 +105,29 @@ void read_schedule(const Napi::CallbackInfo& info, Batch& given) {
 }  // namespace
 
 Napi::Value submit_score(Strand& strand, const Napi::CallbackInfo& info, uint32_t classes) {
-  const Batch given = batch(info, kFirst);
+  Held held;
+  const Batch given = batch(info, kFirst, held);
   const Napi::Float32Array scores = make_scores(info, given, classes);
-  return {info.Env(), strand.submit(std::make_unique<ScoringJob>(given, scores, false), pin(info, scores))};
+  return {info.Env(), strand.submit(std::make_unique<ScoringJob>(given, std::move(held), scores, false),
+                                    pin(info, scores))};
 }
 
 Napi::Value submit_learn(Strand& strand, const Napi::CallbackInfo& info) {
-  Batch given = batch(info, kFirst);
-  read_targets(info, given);
-  return {info.Env(), strand.submit(std::make_unique<LearnJob>(given), pin(info, info.Env().Undefined()))};
+  Held held;
+  Batch given = batch(info, kFirst, held);
+  read_targets(info, given, held);
+  return {info.Env(), strand.submit(std::make_unique<LearnJob>(given, std::move(held)),
+                                    pin(info, info.Env().Undefined()))};
 }
 
 Napi::Value submit_step(Strand& strand, const Napi::CallbackInfo& info, uint32_t classes) {
-  Batch given = batch(info, kFirst);
-  read_targets(info, given);
-  read_schedule(info, given);
+  Held held;
+  Batch given = batch(info, kFirst, held);
+  read_targets(info, given, held);
+  read_schedule(info, given, held);
   const Napi::Float32Array scores = make_scores(info, given, classes);
-  return {info.Env(), strand.submit(std::make_unique<ScoringJob>(given, scores, true), pin(info, scores))};
+  return {info.Env(), strand.submit(std::make_unique<ScoringJob>(given, std::move(held), scores, true),
+                                    pin(info, scores))};
 }
 
 Napi::Value submit_save(Strand& strand, const Napi::CallbackInfo& info) {

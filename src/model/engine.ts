@@ -4,16 +4,14 @@
  * the order made; a refused batch changes nothing. Refuses batches whose arrays are too short, of another
  * type, out of range or on resizable memory, and every call after `close`.
  *
- * Arrays are used where they lie, without a copy: until the promise settles they must not be changed
- * (the numbers would be wrong, nothing worse) nor transferred to another thread. Views on
- * SharedArrayBuffer are welcome.
+ * Views on a SharedArrayBuffer are used where they lie: until the promise settles they must not be changed (the
+ * numbers would be wrong, nothing worse). Any other array is copied when the call is made: after that it may be
+ * changed, detached or transferred, and nothing comes of it.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { BackendInfo, Engine, Model, ModelShape, Rows } from '../contract.ts';
 import { asSluiceError, type ErrorCode, errorTable, SluiceError } from '../errors.ts';
+import { loadAddon } from './addon.ts';
 import { createConditioned, isConditioned, loadConditioned } from './conditioned.ts';
 import { findModelKind, modelKinds } from './kinds.ts';
 
@@ -97,43 +95,6 @@ async function guardAsync<T>(call: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw fromNative(error);
   }
-}
-
-/** The folder of our package.json: sources and compiled files lie at different depths below it. */
-function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (let up = dirname(folder); up !== folder; folder = up, up = dirname(folder)) {
-    const manifest = join(folder, 'package.json');
-    if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).name === 'sluice') return folder;
-  }
-  return process.cwd();
-}
-
-/**
- * Where an addon may be, best first: what was built here, then the package for this platform. SLUICE_ADDON
- * names one variant and no other, for tests under a sanitizer.
- */
-function addonPlaces(): string[] {
-  if (process.env.SLUICE_ADDON) return [process.env.SLUICE_ADDON];
-  return [
-    join(packageRoot(), 'build', 'Release', 'sluice.node'),
-    `sluice-${process.platform}-${process.arch}/sluice.node`,
-  ];
-}
-
-function loadAddon(places: readonly string[]): { addon: Addon; path: string } {
-  const require = createRequire(import.meta.url);
-  const tried: string[] = [];
-  for (const place of places) {
-    try {
-      const path = require.resolve(place);
-      return { addon: require(path) as Addon, path };
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      tried.push(`${place}: ${code === 'MODULE_NOT_FOUND' ? 'not there' : message.split('\n')[0]}`);
-    }
-  }
-  throw new SluiceError('ENGINE_MISSING', `no native addon could be loaded; tried ${tried.join('; ')}`);
 }
 
 /** Memory that can shrink while a thread reads it would take the process down. */
@@ -261,7 +222,7 @@ class NativeEngine implements Engine {
  * BACKEND_UNAVAILABLE (says why). Engines are independent of each other and need no closing.
  */
 export function openEngine(options: EngineOptions = {}): Engine {
-  const { addon, path } = loadAddon(addonPlaces());
+  const { addon, path } = loadAddon() as { addon: Addon; path: string };
   const cudaLibrary = join(dirname(path), 'sluice-cuda.so');
   return guard(() => {
     const backends = addon.backends(cudaLibrary);

@@ -274,6 +274,54 @@ describe('the addon', () => {
     }
   });
 
+  it('is done with arrays of its own callers when the call returns: they may be changed, detached, given away', async () => {
+    const engine = openEngine();
+    const model = engine.create('linear', shape, {}, 1);
+    const expected = engine.create('linear', shape, {}, 1);
+    const calls: Promise<unknown>[] = [];
+    for (let i = 0; i < 100; i += 1) {
+      const { rows, labels } = randomRows(i, 40, shape);
+      calls.push(model.step(rows, labels));
+      if (i % 2 === 0) rows.values.fill(Number.NaN);
+      // The memory itself goes: a copy of the clone is all that is left of it, and that is garbage at once.
+      else
+        for (const array of [rows.indptr, rows.indices, rows.values, rows.dense, labels])
+          structuredClone(array, { transfer: [array.buffer as ArrayBuffer] });
+    }
+    for (let i = 0; i < 200; i += 1) new Float32Array(100_000).fill(Number.NaN);
+    await Promise.all(calls);
+    for (let i = 0; i < 100; i += 1) {
+      const { rows, labels } = randomRows(i, 40, shape);
+      await expected.step(rows, labels);
+    }
+    expect(bytesOf(await model.save()).equals(bytesOf(await expected.save()))).toBe(true);
+  });
+
+  it('takes a span out of longer arrays as if they were cut to it, shared or not', async () => {
+    const { rows, labels } = randomRows(11, 300, shape);
+    const engine = openEngine();
+    const whole = await engine.create('linear', shape, {}, 1).score(rows);
+    const shared = new Uint32Array(new SharedArrayBuffer(rows.indices.byteLength));
+    shared.set(rows.indices);
+    for (const indices of [rows.indices, shared]) {
+      const model = engine.create('linear', shape, {}, 1);
+      const [first, count] = [120, 50];
+      const span = {
+        ...rows,
+        count,
+        indices,
+        indptr: rows.indptr.subarray(first),
+        dense: rows.dense.subarray(first * shape.denseDims),
+      };
+      expect(await model.score(span)).toEqual(whole.subarray(first * 2, (first + count) * 2));
+      await model.learn(span, labels.subarray(first));
+      const other = engine.create('linear', shape, {}, 1);
+      const schedule = Int32Array.from({ length: count }, (_, i) => ~(first + i));
+      await other.step(rows, labels, undefined, schedule);
+      expect(bytesOf(await model.save()).equals(bytesOf(await other.save()))).toBe(true);
+    }
+  });
+
   it('holds on to arrays that nobody else holds', async () => {
     const engine = openEngine();
     const model = engine.create('linear', shape, {}, 1);

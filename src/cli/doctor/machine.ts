@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { asSluiceError } from '../../errors.ts';
 
@@ -68,7 +69,9 @@ function clock(now: number): Finding {
 async function backends(): Promise<Finding[]> {
   try {
     const { openEngine } = await import('../../model/engine.ts');
+    const { loadAddon } = await import('../../model/addon.ts');
     const engine = openEngine();
+    const file = basename(loadAddon().path);
     const rows = engine.backends.map(({ name, ok, detail }): Finding => {
       const chosen = name === engine.backend ? ', chosen' : '';
       // The processor is always there; without it nothing can be scored. Others are a gain, not a need.
@@ -78,7 +81,7 @@ async function backends(): Promise<Finding[]> {
         detail: `${detail}${chosen}`,
       };
     });
-    return [{ name: 'addon', state: 'ok', detail: `found, runs on ${engine.backend}` }, ...rows];
+    return [{ name: 'addon', state: 'ok', detail: `${file}, runs on ${engine.backend}` }, ...rows];
   } catch (thrown) {
     const error = asSluiceError(thrown);
     return [{ name: 'addon', state: 'bad', detail: `${error.message}. ${error.help}` }];
