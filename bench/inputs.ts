@@ -39,13 +39,13 @@ export const FIELDS = {
   mode: { type: 'category' },
 } as const;
 
-export function machineTask(): Task {
+export function machineTask(preset: 'full' | 'fast' = 'fast'): Task {
   return openTask({
     name: 'machine',
     event: 'sensor',
     labels: ['ok', 'fault'],
     decode: { kind: 'json', options: { fields: FIELDS, device: { pointer: '/device' } } },
-    model: { kind: 'linear' },
+    features: { options: { preset } },
     seed: 1,
   });
 }

@@ -603,6 +603,8 @@ export interface Featurizer {
   readonly denseDims: number;
   /** Equal regions of the buckets, each a view of the event that a model may have a learner for; 1 where there is but one. */
   readonly views: number;
+  /** Whether a small and fast model is meant to learn its rows, not the most accurate one; left out where it is not said. */
+  readonly lean?: boolean;
   /**
    * The dense columns in order, each with the declared field that it tells of (values, their absence, parts of a time,
    * windows: these are derived from values that stand in other columns, and nobody need watch them).

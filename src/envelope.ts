@@ -82,6 +82,8 @@ export interface Verdict {
   readonly offset: number;
   readonly model: string;
   readonly backend: string;
+  /** The share of earlier readings that were less unusual; left out where nothing says it. */
+  readonly anomaly?: number;
   /** Left out where the task decides nothing beyond the label. */
   readonly decided?: Decided;
   /** What is wrong with values, by field; left out where nothing is. */
@@ -102,6 +104,7 @@ export function verdictData(v: Verdict): string {
     `"at":"${isoTime(v.event.at)}","label":${label}${decidedData(v.decided)},"score":${six(v.score)},"scores":{${scores}},` +
     `"model":${JSON.stringify(v.model)},"backend":${JSON.stringify(v.backend)},` +
     `"receivedAt":"${isoTime(v.receivedAt)}","tookMs":${Math.max(0, Math.round((v.decidedAt - v.receivedAt) * 1000) / 1000)}` +
+    `${v.anomaly === undefined ? '' : `,"anomaly":${six(v.anomaly)}`}` +
     `${v.flags ? `,"flags":${JSON.stringify(v.flags)}` : ''}${v.event.weak ? ',"identity":"weak"' : ''}}`
   );
 }

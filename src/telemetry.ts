@@ -118,6 +118,7 @@ export const signals = {
   quality_correct: gauge('Verdicts whose true label came and agreed.', ['task']),
   snapshots: counter('Snapshots written.', ['task']),
   // readings
+  anomalies: counter('Readings that were more unusual than 99 in 100 of those before them.', ['task']),
   field_flags: counter(
     'Values that were wrong (invalid, unit, spike, stuck), and readings passed over for want of a field (dropped).',
     ['task', 'field', 'what'],

@@ -1,5 +1,6 @@
 /** The table of cases. A part that wants to be measured adds its case here. */
 import type { BenchCase } from '../case.ts';
+import { anomalyCases } from './anomaly.ts';
 import { driftCases } from './drift.ts';
 import { flowCases } from './flow.ts';
 import { forestCases } from './forest.ts';
@@ -25,6 +26,7 @@ export const cases: readonly BenchCase[] = [
   ...mailWorkerCases,
   ...driftCases,
   ...forestCases,
+  ...anomalyCases,
   ...loopCases,
   ...flowCases,
   ...swapCases,

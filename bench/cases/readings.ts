@@ -2,7 +2,8 @@
 import { decoders } from '../../src/decode/index.ts';
 import { encodePayload } from '../../src/envelope/sparkplug.ts';
 import { RowArena } from '../../src/features/rows.ts';
-import { type BenchCase, type BenchOptions, measure } from '../case.ts';
+import { openEngine } from '../../src/model/engine.ts';
+import { type BenchCase, type BenchOptions, type Measure, measure } from '../case.ts';
 import { FIELDS, machineTask, message, random, reading } from '../inputs.ts';
 
 const READINGS = 100_000;
@@ -47,6 +48,50 @@ const featuresJson: BenchCase = {
         }),
       peer: parse(payloads),
     };
+  },
+};
+
+/** Readings that a model has learned before it is timed: what a stack takes to score depends on it. */
+const LEARNED = 4_000;
+const SCORED = 20_000;
+
+/** From bytes to probabilities on one thread, by a model that has learned. */
+async function scorer(preset: 'full' | 'fast', payloads: readonly Buffer[]): Promise<() => Promise<Measure>> {
+  const task = machineTask(preset);
+  const arena = new RowArena(task.shape.dims, task.shape.denseDims);
+  const model = task.newModel(openEngine({ backend: 'auto', threads: 1 }));
+  let n = 0;
+  const fill = (part: readonly Buffer[]) => {
+    arena.reset();
+    for (const payload of part)
+      for (const event of task.decode(message(payload, n++))) task.fill(event, arena);
+    return arena.view();
+  };
+  const batches = (from: number, to: number) =>
+    Array.from({ length: Math.ceil((to - from) / BATCH) }, (_, b) =>
+      payloads.slice(from + b * BATCH, Math.min(to, from + (b + 1) * BATCH)),
+    );
+  for (const part of batches(0, LEARNED))
+    await model.learn(
+      fill(part),
+      Int32Array.from(part, (payload) => (JSON.parse(payload.toString()).temperature > 40 ? 1 : 0)),
+    );
+  const timed = batches(LEARNED, payloads.length);
+  return () =>
+    measure(async () => {
+      for (const part of timed) await model.score(fill(part));
+      return payloads.length - LEARNED;
+    });
+}
+
+const readingsFull: BenchCase = {
+  name: 'readings-full',
+  what: '300-byte JSON readings to probabilities by the default of readings: windows of 50 devices and a `stack` that has learned 4,000',
+  peer: 'the same by the preset `fast`: no windows, `linear`',
+  unit: 'readings',
+  async prepare(options) {
+    const payloads = jsonOf(options).slice(0, LEARNED + (options.quick ? 1_000 : SCORED));
+    return { sluice: await scorer('full', payloads), peer: await scorer('fast', payloads) };
   },
 };
 
@@ -112,4 +157,4 @@ const decodeSparkplug: BenchCase = {
   },
 };
 
-export const readingCases: readonly BenchCase[] = [featuresJson, decodeSenml, decodeSparkplug];
+export const readingCases: readonly BenchCase[] = [featuresJson, readingsFull, decodeSenml, decodeSparkplug];

@@ -168,8 +168,9 @@ export class Gateway {
     await step(() => this.#windows?.publish());
     this.#windows = null;
     for (const unit of units) tellReadings(unit, telemetry);
-    const saved = units.flatMap(({ watch, deciding, devices, senders }) => [
+    const saved = units.flatMap(({ watch, anomalies, deciding, devices, senders }) => [
       watch.save(),
+      anomalies?.save(),
       deciding?.save(),
       devices?.save(),
       senders?.save('all'),
@@ -284,8 +285,9 @@ export class Gateway {
       }
     });
     this.#background.every(60_000, async () => {
-      for (const { watch, deciding, devices, senders } of this.#units.values()) {
+      for (const { watch, anomalies, deciding, devices, senders } of this.#units.values()) {
         await watch.save();
+        await anomalies?.save();
         await deciding?.save();
         await devices?.save();
         await senders?.save('all');

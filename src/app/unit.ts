@@ -18,6 +18,7 @@ import { ParkingPreparer, parkingLimits } from '../flow/parking.ts';
 import type { PublicKey } from '../model/signing.ts';
 import { openTask, type Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { Anomalies } from './anomalies.ts';
 import { Deciding } from './deciding.ts';
 import { Devices } from './devices.ts';
 import type { Ports } from './ports.ts';
@@ -33,6 +34,8 @@ export interface Unit {
   readonly labels: Labels;
   readonly lane: Lane;
   readonly watch: Watch;
+  /** Null where nothing says how unusual an event is. */
+  readonly anomalies: Anomalies | null;
   /** Null where the task decides nothing beyond the label. */
   readonly deciding: Deciding | null;
   /** What the features remember of devices; null where rows depend on their event alone. */
@@ -78,6 +81,11 @@ export interface UnitContext {
   readonly telemetry: Telemetry;
 }
 
+function openAnomalies(task: Task, { config, telemetry }: UnitContext): Anomalies | null {
+  const anomalies = new Anomalies({ task, folder: config.store.path, telemetry });
+  return anomalies.scorer.useful ? anomalies : null;
+}
+
 /** Opens a task; its feedback is not read yet. Throws MODEL_*, STORE_*, CONFIG_INVALID. */
 export async function openUnit(name: string, context: UnitContext): Promise<Unit> {
   const { config, engine, store, ports, bury, trusted, clock, telemetry } = context;
@@ -104,6 +112,7 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     tasks: Object.keys(config.tasks).length,
     blockMs: Math.min(BLOCK_MS, config.monitor.window),
   });
+  const anomalies = config.tasks[name].anomalies === 'auto' ? openAnomalies(task, context) : null;
   const deciding = openDeciding(task, learner, context);
   const { memory } = task;
   const devices = memory && new Devices({ task, memory, folder: config.store.path, store, telemetry });
@@ -127,6 +136,7 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     prepare: senders ? parking(task, senders, context) : context.workers?.preparerOf(name),
     bury,
     onJoined: (events) => labels.joined(events),
+    anomalies: anomalies ? (rows) => anomalies.scorer.step(rows) : undefined,
     decide: deciding ? (...judged) => deciding.decide(...judged) : undefined,
     onScored: (scored) => {
       watch.scored(scored);
@@ -136,7 +146,7 @@ export async function openUnit(name: string, context: UnitContext): Promise<Unit
     clock,
     telemetry,
   });
-  return { task, learner, labels, lane, watch, deciding, devices, senders, fleet };
+  return { task, learner, labels, lane, watch, anomalies, deciding, devices, senders, fleet };
 }
 
 function openDeciding(

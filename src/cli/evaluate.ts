@@ -85,12 +85,13 @@ async function run(name: string, given: Given, terminal: Terminal): Promise<void
   const backend = oneOf('--backend', given.backend, ['auto', 'cpu', 'cuda']);
   const threads = given.threads === undefined ? undefined : threadsOf(given.threads);
   const workers = workersOf(given.workers);
-  const { task, sufficient, total, leftOut, kind } = await planTask(name, given, input, seed, (spec) =>
+  const { task, sufficient, total, leftOut, less, kind } = await planTask(name, given, input, seed, (spec) =>
     bundle ? asTrained(bundle, spec) : spec,
   );
   checkLag(given, feedback, kind);
   for (const { column, reason } of leftOut)
     terminal.stderr.write(`column ${column} is left out: it ${reason}\n`);
+  if (less !== null) terminal.stderr.write(`${less}\n`);
   const progress = new Progress(terminal, total);
   const scores = given.scores === undefined ? null : new ScoreFile(given.scores, task);
   let report: HtmlFile | null = null;

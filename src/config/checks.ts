@@ -3,6 +3,8 @@
  * sink. It reads the plain value, whatever its shape, so that it speaks in the same breath as the
  * schema; what has the wrong type is the schema's to say and passed over here.
  */
+import { fieldsOptions } from '../decode/reading.ts';
+import { lessThanFull } from '../features/sensor-choice.ts';
 import { WINDOW_READINGS } from '../features/sensor-options.ts';
 import { isLoopback, parseListen } from '../web/listen.ts';
 import type { Problem } from './problems.ts';
@@ -68,6 +70,7 @@ function checkTask(name: string, sources: Section, tasks: Section, sinks: Sectio
   if (labels.length > 2 && [tag, hold].some((share) => typeof share === 'number'))
     report([...path, 'decision'], 'needs a task of two labels', 'key');
   checkWindows(task, path, report);
+  checkWidth(task, labels.length, path, report);
   const served = Object.values(sinks).some((sink) => serves(section(sink), name));
   if (!served && Object.keys(sinks).length > 0)
     report(path, `no sink takes the verdicts of this task; add "${name}" to the \`tasks\` of a sink`, 'key');
@@ -97,6 +100,24 @@ function checkWindows(task: Section, path: Path, report: Report): void {
         `looks further back than windows reach; set features.windows.count to ${stuck} at least`,
       );
   }
+}
+
+/** Nobody should have less than the default without knowing it. */
+function checkWidth(task: Section, labels: number, path: Path, report: Report): void {
+  if (task.event !== 'sensor') return;
+  const fields = fieldsOptions.safeParse(task.fields);
+  if (!fields.success) return;
+  const less = lessThanFull(task.features, fields.data, labels, task.model !== undefined);
+  const ways = 'say features: { preset: fast } if that is meant, else features.windows.on and model';
+  const { preset, windows } = section(task.features);
+  if (less !== null) report(path, `${less}; ${ways}`, 'key', 'warning');
+  else if (section(task.model).kind === 'linear' && preset !== 'fast' && section(windows).on === undefined)
+    report(
+      [...path, 'model', 'kind'],
+      'cannot leave aside windows that tell nothing; say features: { preset: fast } for rows without them, or features.windows.on: true to keep them',
+      'value',
+      'warning',
+    );
 }
 
 function refer(path: Path, name: string, known: Section, what: string, report: Report): void {

@@ -4,6 +4,7 @@
  * handed to the decoder, the fleet's key to the features.
  */
 import { z } from 'zod';
+import { type AnomaliesGiven, anomaliesOption } from '../task/anomaly/options.ts';
 import { decisionOptions } from '../task/decision/options.ts';
 import { selfTrainingOption } from '../task/self-training.ts';
 import { SUFFICIENT } from '../task/verdict.ts';
@@ -17,6 +18,12 @@ type Shared = (typeof SHARED)[number];
 /** An event kind: which decoder is meant where none is named. */
 export const EVENTS = { email: 'mime', sensor: 'json' } as const;
 export type EventKind = keyof typeof EVENTS;
+
+const DEFAULT_MODEL = {
+  email: '`text` for two labels unless the features have the preset `fast`, else `linear`',
+  sensor:
+    '`stack` unless the features have the preset `fast` or there is more than `stack` takes, else `linear`',
+} as const satisfies Record<EventKind, string>;
 
 const taskCommon = {
   from: z
@@ -96,12 +103,11 @@ export function taskSchema(tables: Tables, event: EventKind): z.ZodObject {
     event: z.literal(event).describe(features.summary),
     ...taskCommon,
     decode: decodeSchema(tables, event),
+    ...(event === 'sensor' ? { anomalies: anomaliesOption } : {}),
     ...Object.fromEntries(shared),
     model: kindSchema(tables.modelKinds)
       .optional()
-      .describe(
-        'what learns and scores; default `text` for mail of two labels unless its features have the preset `fast`, else `linear`',
-      ),
+      .describe(`what learns and scores; default ${DEFAULT_MODEL[event]}`),
     features: z.strictObject(Object.fromEntries(own)).prefault({}).describe('how an event becomes numbers'),
   });
 }
@@ -131,6 +137,8 @@ type Opened<P extends Readonly<Record<string, Part>>> = {
 /** A task as it is opened. */
 export type TaskConfig<T extends Tables> = z.output<z.ZodObject<typeof taskCommon>> & {
   readonly event: EventKind;
+  /** Of readings. */
+  readonly anomalies?: AnomaliesGiven;
   readonly decode: Opened<T['decoders']>;
   readonly model?: Opened<T['modelKinds']>;
   readonly features: {

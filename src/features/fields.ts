@@ -6,7 +6,7 @@
 import type { ColumnRule, Featurizer } from '../contract.ts';
 import { SluiceError } from '../errors.ts';
 import { seedOf } from './hash.ts';
-import type { DeclaredField, DeclaredFields, SensorOptions } from './sensor-options.ts';
+import type { DeclaredField, DeclaredFields, ResolvedSensor } from './sensor-options.ts';
 
 export const TIME_COLUMNS = ['hour sin', 'hour cos', 'weekday sin', 'weekday cos'];
 
@@ -52,7 +52,7 @@ export interface Layout {
 }
 
 /** Fields whose windows are columns. */
-export function windowedFields(fields: DeclaredFields, { windows }: SensorOptions): ReadonlySet<string> {
+export function windowedFields(fields: DeclaredFields, { windows }: ResolvedSensor): ReadonlySet<string> {
   if (!windows.on) return new Set();
   const isPlain = (name: string) => fields[name]?.type === 'number' && fields[name].period === undefined;
   const wrong = windows.fields.filter((name) => !isPlain(name));
@@ -64,7 +64,7 @@ export function windowedFields(fields: DeclaredFields, { windows }: SensorOption
 
 /** `statistics`: names of the columns of a window. */
 export function layOut(
-  options: SensorOptions,
+  options: ResolvedSensor,
   declared: DeclaredFields,
   statistics: readonly string[],
 ): Layout {

@@ -17,8 +17,10 @@ interface FeaturizerRow<Options> {
    * (`listHeaders`: mailing lists of a corpus mark its ham).
    */
   readonly search: Readonly<Record<string, readonly (number | boolean)[]>>;
-  /** The options as `options` parsed them; the declared fields of the task's decoder (none for mail). */
-  open(options: Options, fields: DeclaredFields): Featurizer;
+  /** Options that bound memory and say nothing of what a row is: no version tells them apart. */
+  readonly bounds: readonly string[];
+  /** The options as `options` parsed them; the declared fields of the task's decoder (none for mail); how many labels it has. */
+  open(options: Options, fields: DeclaredFields, labels?: number): Featurizer;
 }
 
 /** Ties a row's options to its `open`. */
@@ -40,6 +42,7 @@ export const featurizers = {
       'spaces.body': [0.5, 1, 2],
       'spaces.structure': [0.5, 1],
     },
+    bounds: [],
     open: openEmail,
   }),
   sensor: row({
@@ -51,6 +54,7 @@ export const featurizers = {
       eventTime: [true, false],
       'windows.on': [true, false],
     },
+    bounds: ['windows.devices', 'windows.memory'],
     open: openSensor,
   }),
 } as const;

@@ -1,6 +1,7 @@
 /**
  * The options of readings as features, and what is declared of each field, as the decoder's schema gives it. Promises:
- * everything here is in the featurizer's version, so rows made with other options never mix.
+ * whatever a row depends on is in the featurizer's version, so rows made with other options never mix; what only bounds the
+ * memory is not, so a bound may change under a model.
  */
 import { z } from 'zod';
 import { byteSize, duration } from '../units.ts';
@@ -26,8 +27,17 @@ function list<T extends z.ZodType>(item: T, most: number) {
   }, z.array(item).max(most));
 }
 
+/** Devices and bytes of windows where nothing is said. */
+const WINDOW_DEVICES = 10_000;
+const WINDOW_MEMORY = 64 * 1024 ** 2;
+
+export const sensorPresets = ['full', 'fast'] as const;
+
 export const windowOptions = z.strictObject({
-  on: z.boolean().default(false).describe('whether rows tell what the device sent before'),
+  on: z
+    .boolean()
+    .optional()
+    .describe('whether rows tell what the device sent before; default true, false with the preset `fast`'),
   fields: list(z.string(), 1_024)
     .default([])
     .describe('the numbers that windows are made of; none named: all'),
@@ -51,15 +61,26 @@ export const windowOptions = z.strictObject({
   lateness: duration
     .default(3_600_000)
     .describe('a reading this far behind the newest of its device is scored and not remembered'),
-  devices: z.int().min(1).max(1_000_000).default(10_000).describe('devices that are remembered, at most'),
+  devices: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(WINDOW_DEVICES)
+    .describe('devices that are remembered, at most'),
   memory: byteSize
-    .default(64 * 1024 ** 2)
+    .default(WINDOW_MEMORY)
     .describe('memory for them, at most; who was not heard longest is forgotten'),
 });
 
 export type WindowOptions = z.output<typeof windowOptions>;
 
 export const sensorOptions = z.strictObject({
+  preset: z
+    .enum(sensorPresets)
+    .default('full')
+    .describe(
+      'what is not said elsewhere: `full` is the most accurate, with windows of each device and the model `stack`; `fast` has neither windows nor more than the model `linear`, for several times as many readings a second. More than 128 fields or 256 labels have what `fast` has',
+    ),
   bits: z
     .number()
     .int()
@@ -101,10 +122,26 @@ export interface DeclaredField {
 export type DeclaredFields = Readonly<Record<string, DeclaredField>>;
 
 /** Half-lives with names for their columns. */
-export function halfLivesOf({ halfLives }: WindowOptions): HalfLife[] {
+export function halfLivesOf({ halfLives }: Pick<WindowOptions, 'halfLives'>): HalfLife[] {
   return halfLives.map((given) => {
     const readings = Number(given);
     if (readings > 0) return { name: String(readings), readings, ms: 0 };
     return { name: String(given), readings: 0, ms: duration.parse(given) };
   });
+}
+
+/** With the preset's answer where nothing is said. */
+export type ResolvedSensor = Omit<SensorOptions, 'preset' | 'windows'> & {
+  readonly windows: Omit<WindowOptions, 'on'> & { readonly on: boolean };
+};
+
+/**
+ * The options that a row depends on, as they stand in the version. Until the bounds of memory were left out of it they stood
+ * there: in their places stand the defaults that they had, so that who never changed them keeps version and models.
+ */
+export function versioned({ key: _, ...options }: ResolvedSensor): object {
+  const { on, ...windows } = options.windows;
+  const bounds = { devices: WINDOW_DEVICES, memory: WINDOW_MEMORY };
+  const { bits, missing, eventTime } = options;
+  return { bits, missing, eventTime, windows: { on, ...windows, ...bounds } };
 }

@@ -14,7 +14,14 @@ import { SluiceError } from '../errors.ts';
 import { type FieldColumn, type Layout, layOut, TIME_COLUMNS } from './fields.ts';
 import { HASH_VERSION, keyMark, mix, word } from './hash.ts';
 import { DeviceMemory } from './memory.ts';
-import { type DeclaredFields, halfLivesOf, type SensorOptions } from './sensor-options.ts';
+import { choose, statNames } from './sensor-choice.ts';
+import {
+  type DeclaredFields,
+  halfLivesOf,
+  type ResolvedSensor,
+  type SensorOptions,
+  versioned,
+} from './sensor-options.ts';
 import { WindowStats } from './window-stats.ts';
 import { DeviceWindows } from './windows.ts';
 
@@ -23,9 +30,10 @@ export { type DeclaredFields, type SensorOptions, sensorOptions } from './sensor
 /** Raised with every change of what a reading's row is. */
 const SENSOR_VERSION = 2;
 
-/** Opens the featurizer of readings with these declared fields. */
-export function openSensor(options: SensorOptions, fields: DeclaredFields): Featurizer {
-  return new SensorFeaturizer(options, fields);
+/** Opens the featurizer of readings with these declared fields, for so many labels. */
+export function openSensor(given: SensorOptions, fields: DeclaredFields, labels = 2): Featurizer {
+  const { options, lean } = choose(given, fields, labels);
+  return new SensorFeaturizer(options, fields, lean);
 }
 
 /** Readings are written cell by cell. */
@@ -38,6 +46,7 @@ class SensorFeaturizer implements Featurizer {
   readonly denseDims: number;
   readonly columns: Featurizer['columns'];
   readonly rules: Featurizer['rules'];
+  readonly lean: boolean;
   readonly memory: FeatureMemory | undefined;
   readonly #layout: Layout;
   readonly #fields: readonly FieldColumn[];
@@ -49,8 +58,9 @@ class SensorFeaturizer implements Featurizer {
   readonly #remembered: Float64Array;
   readonly #told: Float64Array;
 
-  constructor(options: SensorOptions, fields: DeclaredFields) {
+  constructor(options: ResolvedSensor, fields: DeclaredFields, lean: boolean) {
     const { windows } = options;
+    this.lean = lean;
     const stats = windows.on ? windows.stats : [];
     const names = statNames(options);
     this.#layout = layOut(options, fields, names);
@@ -168,15 +178,7 @@ class SensorFeaturizer implements Featurizer {
   }
 }
 
-function statNames({ windows }: SensorOptions): readonly string[] {
-  if (!windows.on) return [];
-  const halves = halfLivesOf(windows);
-  return windows.stats.flatMap((stat) =>
-    stat === 'ewma' || stat === 'departure' ? halves.map(({ name }) => `${stat} ${name}`) : [stat],
-  );
-}
-
-function openWindows({ windows }: SensorOptions, fields: DeclaredFields, rings: number): DeviceWindows {
+function openWindows({ windows }: ResolvedSensor, fields: DeclaredFields, rings: number): DeviceWindows {
   const { span, lateness, memory, count } = windows;
   for (const [name, { stuck = 0 }] of Object.entries(fields))
     if (stuck > count)
@@ -225,8 +227,7 @@ function readingOf(event: Event, fields: number): ReadingBody {
 }
 
 /** How a field is read (pointer, unit, range) is the decoder's; what is made of it is here. */
-function versionOf(options: SensorOptions, fields: DeclaredFields): string {
-  const { key, ...rest } = options;
+function versionOf(options: ResolvedSensor, fields: DeclaredFields): string {
   const declared = Object.entries(fields).map(([name, field]) => {
     const { type, required = false, categories = [], missing = 'keep', clip, spike, stuck } = field;
     const { scale = 'auto', period, encode = 'hash' } = field;
@@ -234,6 +235,12 @@ function versionOf(options: SensorOptions, fields: DeclaredFields): string {
     const order = encode === 'onehot' || encode === 'ordinal' ? categories : [];
     return [name, type, required, order, missing, clip, spike, stuck, scale, period, encode];
   });
-  const text = JSON.stringify([SENSOR_VERSION, HASH_VERSION, keyMark(key), rest, declared]);
+  const text = JSON.stringify([
+    SENSOR_VERSION,
+    HASH_VERSION,
+    keyMark(options.key),
+    versioned(options),
+    declared,
+  ]);
   return `sensor-${SENSOR_VERSION}-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
 }

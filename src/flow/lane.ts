@@ -7,13 +7,14 @@
  * record is durable and every sink has its verdict. Nothing here drops: what fails comes again (`retry`)
  * or is buried as a dead letter.
  */
-import type { Bury, Clock, Decided, Event, JoinBatch, Outgoing, Rows, Scorer, Store } from '../contract.ts';
+import type { Bury, Clock, Event, JoinBatch, Outgoing, Rows, Scorer, Store } from '../contract.ts';
 import { Envelope, type EnvelopeKind, type Verdict } from '../envelope.ts';
 import { asSluiceError, type SluiceError } from '../errors.ts';
 import { RowArena, sliceRow } from '../features/rows.ts';
 import type { Task } from '../task/task.ts';
 import type { Telemetry } from '../telemetry.ts';
-import { argmax, type Batch } from './batch.ts';
+import type { Batch } from './batch.ts';
+import { type Decide, judge } from './judge.ts';
 import { PublishFilter, type PublishPolicy } from './policy.ts';
 import { InlinePreparer, type Preparer, type Taker } from './preparer.ts';
 import type { Publisher } from './publisher.ts';
@@ -53,13 +54,9 @@ export interface LaneContext {
   /** Called with the numbers of each batch while its rows still stand; must not throw or wait. */
   readonly onScored?: (scored: ScoredNumbers) => void;
   /** What becomes of each event of a batch; left out where the task decides nothing beyond the label. Must not throw. */
-  readonly decide?: (
-    event: Event,
-    label: number,
-    scores: Float32Array,
-    offset: number,
-    model: string,
-  ) => Decided;
+  readonly decide?: Decide;
+  /** How unusual each row is, in [0, 1) or NaN: called once a batch, in order. Must not throw. */
+  readonly anomalies?: (rows: Rows) => Float32Array;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
@@ -251,33 +248,14 @@ export class Lane {
   }
 
   #decide(batch: Batch, scores: Float32Array, model: string, sufficient: boolean): Verdict[] {
-    const { decide, task } = this.#context;
-    const { labels, positive } = task;
-    const { backend } = this.#context.scorer;
-    const decidedAt = this.#context.clock.now();
-    const verdicts = new Array<Verdict>(batch.events.length);
-    for (let i = 0; i < batch.events.length; i++) {
-      const offset = i * labels.length;
-      const best = argmax(scores, offset, labels.length);
-      const label = sufficient ? best : -1;
-      if (label < 0) this.stats.learning += 1;
-      else this.stats.byLabel[label] += 1;
-      verdicts[i] = {
-        event: batch.events[i],
-        labels,
-        label,
-        score: scores[offset + (labels.length === 2 ? positive : best)],
-        scores,
-        offset,
-        model,
-        backend,
-        decided: decide?.(batch.events[i], label, scores, offset, model),
-        flags: task.fields?.flagsOf(batch.events[i]),
-        receivedAt: batch.owners[i].receivedAt,
-        decidedAt,
-      };
-    }
-    return verdicts;
+    const { decide, task, clock, scorer, anomalies } = this.#context;
+    const { events, owners } = batch;
+    const judged = {
+      ...{ events, scores, model, sufficient, backend: scorer.backend, decidedAt: clock.now() },
+      anomalies: anomalies?.(batch.rows()),
+      receivedAt: (i: number) => owners[i].receivedAt,
+    };
+    return judge(task, judged, decide, this.stats);
   }
 
   #watch(batch: Batch, verdicts: readonly Verdict[], predicted: Int32Array, scores: Float32Array): void {

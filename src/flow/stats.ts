@@ -25,6 +25,8 @@ export class LaneStats {
   events = 0;
   dead = 0;
   learning = 0;
+  /** Readings that were more unusual than 99 in 100 before. */
+  anomalies = 0;
   readonly byLabel: number[];
   readonly latency = new LatencyHistogram();
 
@@ -36,6 +38,7 @@ export class LaneStats {
     this.events = 0;
     this.dead = 0;
     this.learning = 0;
+    this.anomalies = 0;
     this.byLabel.fill(0);
     this.latency.reset();
   }

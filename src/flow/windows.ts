@@ -222,6 +222,7 @@ export class Windows {
       this.#telemetry.count('verdicts', { task: name, label }, stats.byLabel[c]);
     });
     this.#telemetry.count('verdicts', { task: name, label: 'learning' }, stats.learning);
+    this.#telemetry.count('anomalies', { task: name }, stats.anomalies);
     for (const [quantile, value] of Object.entries(last.latencyMs)) {
       this.#telemetry.set('latency_ms', { task: name, quantile }, value);
     }

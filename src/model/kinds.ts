@@ -21,6 +21,8 @@ export interface ModelKind {
   /** The shapes it takes: two labels or any number of them; with dense columns or without. */
   readonly labels: 'two' | 'any';
   readonly columns: boolean;
+  /** Wider shapes are refused; left out where nothing is too wide. */
+  readonly most?: { readonly columns: number; readonly labels: number };
   /** Whether it learns rows with OWN_LABEL; other kinds skip them: plain learners only learn their own mistakes by heart. */
   readonly teachesItself: boolean;
   readonly options: z.ZodObject<Readonly<Record<string, z.ZodType<number>>>>;
@@ -218,6 +220,7 @@ export const modelKinds = {
       'Several learners of different kinds over the columns of a row, linear, kernel, curves, a small network and nearest neighbours, weighed online by what each proved to be worth on this stream. For sensors, any number of labels; the most accurate kind where rows have dense columns, at 20 to 100 µs a row to score and learn.',
     labels: 'any',
     columns: true,
+    most: { columns: 1_024, labels: 256 },
     teachesItself: false,
     options: z.strictObject({
       rate: option(
@@ -272,13 +275,18 @@ export function findModelKind(name: string): ModelKind | null {
   return Object.hasOwn(modelKinds, name) ? modelKinds[name as ModelKindName] : null;
 }
 
-/** What learns where nothing is said: rows in several views pay for a learner each, others for none. */
-export function defaultKind(shape: ModelShape, views: number): ModelKindName {
-  return views > 1 && takesShape(modelKinds.text, shape) ? 'text' : 'linear';
+/**
+ * What learns where nothing is said: rows in several views pay for a learner each, rows with columns for learners of
+ * several kinds, unless a lean model is meant to learn them.
+ */
+export function defaultKind(shape: ModelShape, views: number, lean = true): ModelKindName {
+  if (views > 1 && takesShape(modelKinds.text, shape)) return 'text';
+  return !lean && takesShape(modelKinds.stack, shape) ? 'stack' : 'linear';
 }
 
 /** Whether a kind takes rows of this shape. */
-export function takesShape({ labels, columns }: ModelKind, shape: ModelShape): boolean {
+export function takesShape({ labels, columns, most }: ModelKind, shape: ModelShape): boolean {
   if (labels === 'two' && shape.classes !== 2) return false;
+  if (most && (shape.denseDims > most.columns || shape.classes > most.labels)) return false;
   return columns || (shape.denseDims === 0 && shape.dims > 0);
 }

@@ -52,13 +52,8 @@ export function spamTask(survey: Survey, options: PresetOptions): TaskSpec {
   return { name: 'spam', event: 'email', labels, decode: { kind: 'mime' }, ...options };
 }
 
-/** What the kind `stack` takes, in native/core/stack.cpp. */
-const MOST_LABELS = 256;
-const MOST_FIELDS = 128;
-
 /**
- * Readings, with what their device sent before as columns, for a model that leaves aside what is of no use. Streams too
- * wide for it have the columns of the reading alone, and the kind that fits. `device`: the column that names who sent
+ * Readings; windows and model are those of any task that says nothing of them. `device`: the column that names who sent
  * them. Throws INPUT_INVALID where there is none of that name.
  */
 export function sensorTask(
@@ -79,7 +74,5 @@ export function sensorTask(
   const decode = { kind: 'json', options: { fields, ...by } } as const;
   const others = leftOut.filter(({ column }) => column !== device);
   const spec: TaskSpec = { name: 'sensor', event: 'sensor', labels, decode, ...options };
-  if (taken.length > MOST_FIELDS || labels.length > MOST_LABELS) return { spec, leftOut: others };
-  const features = { options: { windows: { on: true } } };
-  return { spec: { ...spec, features, model: { kind: 'stack' } }, leftOut: others };
+  return { spec, leftOut: others };
 }

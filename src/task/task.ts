@@ -127,9 +127,9 @@ export function openTask(spec: TaskSpec): Task {
 }
 
 function chooseModel({ name, labels, model }: TaskSpec, featurizer: Featurizer): Task['model'] {
-  const { views, rules = [] } = featurizer;
+  const { views, lean, rules = [] } = featurizer;
   const shape = shapeOf(featurizer, labels.length);
-  const kind = model?.kind ?? defaultKind(shape, views);
+  const kind = model?.kind ?? defaultKind(shape, views, lean);
   const row: ModelKind = lookUp(name, 'model kind', modelKinds, kind);
   if (!takesShape(row, shape)) throw invalid(name, `model kind ${kind} takes ${taken(row)}`);
   // How many views there are is what the rows say; what is on a scale of its own must not be standardised once more.
@@ -147,8 +147,12 @@ function shapeOf({ dims, denseDims, rules }: Featurizer, classes: number): Model
 }
 
 /** The shapes of a kind, in words. */
-function taken({ labels, columns }: ModelKind): string {
-  return [labels === 'two' ? 'two labels only' : 'any labels', columns ? '' : 'hashed features only']
+function taken({ labels, columns, most }: ModelKind): string {
+  return [
+    labels === 'two' ? 'two labels only' : most ? `at most ${most.labels} labels` : 'any labels',
+    columns ? '' : 'hashed features only',
+    most ? `at most ${most.columns} columns` : '',
+  ]
     .filter((text) => text !== '')
     .join(' and ');
 }
@@ -182,7 +186,11 @@ function openFeaturizer(spec: TaskSpec, fields: unknown): Featurizer {
     part.options as z.ZodType<object>,
     spec.features?.options,
   );
-  return (part.open as (given: object, fields: unknown) => Featurizer)(options, fields);
+  return (part.open as (given: object, fields: unknown, labels: number) => Featurizer)(
+    options,
+    fields,
+    spec.labels.length,
+  );
 }
 
 interface Parts {

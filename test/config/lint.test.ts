@@ -236,8 +236,8 @@ describe('a bad configuration is refused at the exact place', () => {
     ],
     [
       'an option of another model',
-      with_('kind: forest, trees: 3', 'kind: linear, trees: 3'),
-      'f.yaml:20:28 tasks.machine.model.trees: unknown option (known here: kind, rate)',
+      with_('kind: forest, trees: 3', 'kind: forest, rate: 3'),
+      'f.yaml:20:28 tasks.machine.model.rate: unknown option (known here: kind, trees)',
     ],
     [
       'two sources with one session',

@@ -40,6 +40,9 @@ function cellsOf(featurizer: Featurizer, event: Event): Cell[] {
   return cells;
 }
 
+/** A declared one, for options that name fields. */
+const NUMBER = Object.entries(fields).find(([, { type }]) => type === 'number')?.[0];
+
 type Json = {
   readonly type?: string;
   readonly default?: unknown;
@@ -51,20 +54,24 @@ type Json = {
   readonly properties?: Readonly<Record<string, Json>>;
 };
 
-/** For every option, down to the last section, options that differ from the default in this one alone. */
-function variants(schema: Json, wrap: (inner: object) => object = (inner) => inner): [string, object][] {
+/** For every option, by its path, options that differ from the default in this one alone. */
+function variants(
+  schema: Json,
+  wrap: (inner: object) => object = (inner) => inner,
+  above = '',
+): [string, object][] {
   return Object.entries(schema.properties ?? {}).flatMap(([key, option]): [string, object][] => {
     const set = (value: unknown) => wrap({ [key]: value });
-    if (option.properties) return variants(option, (inner) => set(inner));
-    return [[key, set(other(option))]];
+    if (option.properties) return variants(option, (inner) => set(inner), `${above}${key}.`);
+    return [[`${above}${key}`, set(other(option))]];
   });
 }
 
 function other(option: Json): unknown {
   const { type, enum: words, default: fallback, maximum = 1 } = option;
-  if (Array.isArray(fallback)) return [option.items?.enum?.[0] ?? (option.items?.anyOf ? 3 : 'another')];
+  if (Array.isArray(fallback)) return [option.items?.enum?.[0] ?? (option.items?.anyOf ? 3 : NUMBER)];
   if (words) return words.find((word) => word !== fallback);
-  if (type === 'boolean') return !fallback;
+  if (type === 'boolean') return fallback === false;
   if (type === 'string') return `${fallback ?? ''} another`;
   // What has no default of its own gets it from another option: the far end is hardly ever that.
   if (fallback === undefined) return maximum;
@@ -113,12 +120,23 @@ describe.each(names)('the %s featurizer', (name) => {
     io: 'output',
     unrepresentable: 'any',
   }) as Json;
-  test.each(variants(schema))('has another version with another %s', (_option, options) => {
-    expect(open(name, options).version).not.toBe(open(name).version);
+  const { bounds } = featurizers[name] as { readonly bounds: readonly string[] };
+  const isBound = ([option]: [string, object]) => bounds.includes(option);
+  test.each(variants(schema).filter((variant) => !isBound(variant)))(
+    'has another version with another %s',
+    (_option, options) => {
+      expect(open(name, options).version).not.toBe(open(name).version);
+    },
+  );
+
+  test('has the same version within other bounds of its memory', () => {
+    const bounded = variants(schema).filter(isBound);
+    expect(bounded.map(([option]) => option)).toEqual(bounds);
+    for (const [, options] of bounded) expect(open(name, options).version).toBe(open(name).version);
   });
 
-  test('does not look at where, when and under which name the event came', () => {
-    const featurizer = open(name);
+  test('does not look at where, when and under which name the event came, but for windows', () => {
+    const featurizer = open(name, { preset: 'fast' });
     for (const event of events)
       expect(
         cellsOf(featurizer, { ...event, id: 'x', device: 'y', at: 0, aliases: [], weak: !event.weak }),

@@ -60,6 +60,8 @@ tasks:
       vibration: { type: number, range: [0, 100] }
       unit: { type: category }
     device: { pointer: /device }
+    # Scores are computed again here, from single events.
+    features: { preset: fast }
     labels: [ok, fault]
     minLabels: 10
     minPerLabel: 2

@@ -296,6 +296,7 @@ export interface SeenVerdict {
   readonly event: string;
   readonly device: string;
   readonly label: string | null;
+  readonly anomaly?: number;
 }
 
 /** Collects every verdict of a topic, in order of arrival, repetitions included. */

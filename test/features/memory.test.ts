@@ -163,6 +163,23 @@ describe('what is remembered', () => {
     }
   });
 
+  test('what was remembered is taken over within other bounds, as far as they go', async () => {
+    const of = (bounds: object) => open({ windows: { ...ALL, ...bounds } });
+    const before = of({});
+    const devices = Array.from({ length: 20 }, (_, i) => `d${i}`);
+    for (const device of devices) rowsOf(before, walk(12, 1, device));
+    const bytes = await before.memory!.save();
+    const [wide, narrow] = [of({ devices: 50_000, memory: '128MiB' }), of({ devices: 5 })];
+    wide.memory!.restore(bytes);
+    expect(wide.memory!.devices).toBe(20);
+    const next = (device: string) => walk(13, 1, device)[12];
+    for (const device of devices) expect(rowOf(wide, next(device))).toEqual(rowOf(before, next(device)));
+    narrow.memory!.restore(bytes);
+    expect(narrow.memory!.devices).toBe(5);
+    rowOf(narrow, next('another'));
+    expect(narrow.memory!.devices).toBe(5);
+  });
+
   test('after a kill, what came behind the saved state is taken from the rows that were kept', async () => {
     const fields = { x: { type: 'number' }, y: { type: 'number' } } as const;
     // What single precision holds exactly is recalled exactly.

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import type { Event, Rows } from '../../src/contract.ts';
 import { jsonOptions, openJson } from '../../src/decode/json.ts';
 import { RowArena, sliceRow } from '../../src/features/rows.ts';
-import { openSensor, sensorOptions } from '../../src/features/sensor.ts';
+import { type DeclaredFields, openSensor, sensorOptions } from '../../src/features/sensor.ts';
+import { choose, lessThanFull } from '../../src/features/sensor-choice.ts';
 import { messageOf } from '../decode/corpus.ts';
 
 const { fields } = jsonOptions.parse({
@@ -16,7 +17,8 @@ const { fields } = jsonOptions.parse({
 });
 const decoder = openJson(jsonOptions.parse({ fields }));
 const eventOf = (value: object): Event => decoder.decode(messageOf(JSON.stringify(value)))[0];
-const open = (options: object = {}) => openSensor(sensorOptions.parse(options), fields);
+const open = (options: object = {}) =>
+  openSensor(sensorOptions.parse({ preset: 'fast', ...options }), fields);
 
 function rowOf(value: object, options: object = {}): Rows {
   const featurizer = open(options);
@@ -73,7 +75,7 @@ describe('the row of a reading', () => {
   });
 
   test('has no sparse space where no field is a category', () => {
-    const featurizer = openSensor(sensorOptions.parse({}), { a: { type: 'number' } });
+    const featurizer = openSensor(sensorOptions.parse({ preset: 'fast' }), { a: { type: 'number' } });
     expect([featurizer.dims, featurizer.denseDims]).toEqual([0, 2]);
   });
 });
@@ -108,4 +110,60 @@ test('no fields, a mail, and a reading of other fields are refused', () => {
   );
   const other = openJson(jsonOptions.parse({ fields: { a: {} } })).decode(messageOf('{"a":1}'))[0];
   expect(() => open().describe(other)).toThrowError(expect.objectContaining({ code: 'INTERNAL' }));
+});
+
+describe('the preset of readings', () => {
+  const many = (n: number) =>
+    Object.fromEntries(Array.from({ length: n }, (_, i) => [`f${i}`, { type: 'number' as const }]));
+  const chosen = (options: object, declared: DeclaredFields = many(2), labels = 2) =>
+    choose(sensorOptions.parse(options), declared, labels);
+
+  test('has windows for the most accurate model unless `fast` is asked for; what is said stands', () => {
+    expect(chosen({})).toMatchObject({ lean: false, because: null, options: { windows: { on: true } } });
+    expect(chosen({ preset: 'fast' })).toMatchObject({ lean: true, options: { windows: { on: false } } });
+    expect(chosen({ windows: { on: false } })).toMatchObject({
+      lean: false,
+      options: { windows: { on: false } },
+    });
+    expect(chosen({ preset: 'fast', windows: { on: true } }).options.windows.on).toBe(true);
+  });
+
+  test('does with less where a stream is too wide, and says why', () => {
+    const wide = { type: 'category', encode: 'onehot', categories: Object.keys(many(1_100)) } as const;
+    for (const [less, reason] of [
+      [chosen({}, many(129)), /129 fields, more than 128/],
+      [chosen({}, many(2), 257), /257 labels, more than 256/],
+      [chosen({}, { wide }), /1101 columns, more than 1024/],
+    ] as const) {
+      expect(less).toMatchObject({ lean: true, options: { windows: { on: false } } });
+      expect(less.because).toMatch(reason);
+    }
+    expect(chosen({}, many(128), 256).because).toBeNull();
+    expect(chosen({ windows: { on: true } }, many(129)).options.windows.on).toBe(true);
+    expect(chosen({ preset: 'fast' }, many(129)).because).toBeNull();
+  });
+
+  test('tells what there is less of, until all of it is said', () => {
+    const told = (features: object, model = false) => lessThanFull(features, many(129), 2, model);
+    expect(told({})).toMatch(/no windows and the model `linear`/);
+    expect(told({ windows: { on: false } })).toMatch(/has the model `linear`/);
+    expect(told({}, true)).toMatch(/has no windows, as/);
+    expect(told({ windows: { on: true } }, true)).toBeNull();
+    expect(told({ preset: 'fast' })).toBeNull();
+    expect(lessThanFull({}, many(3), 2, false)).toBeNull();
+  });
+
+  test('rows of the options of earlier versions have the version that they had', () => {
+    const declared = {
+      a: { type: 'number' },
+      m: { type: 'category', encode: 'onehot', categories: ['x', 'y'] },
+    } as const;
+    const versionOf = (options: object) => openSensor(sensorOptions.parse(options), declared).version;
+    expect(versionOf({ preset: 'fast' })).toBe('sensor-2-dcbb48c3e02a');
+    expect(versionOf({ windows: { on: false } })).toBe('sensor-2-dcbb48c3e02a');
+    expect(versionOf({ windows: { on: true } })).toBe('sensor-2-59b3b1dcd26c');
+    expect(versionOf({ windows: { on: true, devices: 500, memory: '1MiB' } })).toBe('sensor-2-59b3b1dcd26c');
+    const stats = { on: true, stats: ['lag', 'ewma'], halfLives: [2, '10m'], span: '1h', fields: ['a'] };
+    expect(versionOf({ key: 'k', bits: 10, eventTime: true, windows: stats })).toBe('sensor-2-472505bdff49');
+  });
 });

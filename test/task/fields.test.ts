@@ -74,6 +74,7 @@ const taskOf = (x: object, more: Partial<TaskSpec> = {}): Task =>
   openTask({
     ...{ name: 'machine', event: 'sensor', labels: LABELS, model: { kind: 'linear' }, seed: 1 },
     decode: { kind: 'json', options: { fields: { x, y: {} } } },
+    features: { options: { preset: 'fast' } },
     ...more,
   });
 

@@ -6,6 +6,7 @@ import { explain } from '../../config/explain.ts';
 import { SluiceError } from '../../errors.ts';
 import { mailPresets } from '../../features/email-options.ts';
 import { featurizers } from '../../features/index.ts';
+import { sensorPresets } from '../../features/sensor-options.ts';
 import { type FileFormat, formats, type InputOptions } from '../../io/files.ts';
 import { findModelKind } from '../../model/kinds.ts';
 import { decisionOptions } from '../../task/decision/options.ts';
@@ -188,8 +189,7 @@ function adjustFields(
 }
 
 function presetFor(event: TaskSpec['event'], preset: string): string {
-  if (event !== 'email') throw usage('--preset is for mail');
-  return oneOf('--preset', preset, mailPresets);
+  return oneOf('--preset', preset, event === 'email' ? mailPresets : sensorPresets);
 }
 
 function selfTrainingOf(value: string): SelfTrainingGiven {

@@ -7,6 +7,8 @@ import { taskSpec } from '../../app/spec.ts';
 import { loadConfig } from '../../config.ts';
 import { asSluiceError, SluiceError } from '../../errors.ts';
 import { mailPresets } from '../../features/email-options.ts';
+import { lessThanFull } from '../../features/sensor-choice.ts';
+import type { DeclaredFields } from '../../features/sensor-options.ts';
 import { formats, type InputOptions, surveyInput } from '../../io/files.ts';
 import { modelKinds } from '../../model/kinds.ts';
 import type { LeftOut } from '../../task/columns.ts';
@@ -42,7 +44,7 @@ export function defineModel(command: Command): Command {
   return command
     .optionsGroup('Model:')
     .option('--model <kind>', `model: ${Object.keys(modelKinds).join(', ')}`)
-    .option('--preset <name>', `of mail, what is read of it: ${mailPresets.join(', ')}`)
+    .option('--preset <name>', `features and model: ${mailPresets.join(', ')}`)
     .option(
       '--set <key=value>',
       'hyper-parameter of the model, features.KEY, fields.NAME.KEY (or fields.*.KEY), decision.KEY, or selfTraining=off (repeatable)',
@@ -59,6 +61,8 @@ export interface TaskPlan {
   /** Messages of --input. */
   readonly total: number;
   readonly leftOut: readonly LeftOut[];
+  /** Why its features and model are less than the most accurate ones, in words; null where they are as asked. */
+  readonly less: string | null;
   readonly kind: 'mail' | 'reading';
 }
 
@@ -89,7 +93,14 @@ export async function planTask(
   const task = open(spec, given);
   // The kind that fits the rows is named from here on.
   const bound = { ...spec, model: { ...spec.model, kind: task.model.kind } };
-  return { task, spec: bound, sufficient, total: tested.messages, leftOut, kind: tested.kind };
+  const { messages: total, kind } = tested;
+  return { task, spec: bound, sufficient, total, leftOut, less: lessOf(spec), kind };
+}
+
+function lessOf({ event, features, decode, labels, model }: TaskSpec): string | null {
+  if (event !== 'sensor') return null;
+  const { fields } = decode.options as { readonly fields: DeclaredFields };
+  return lessThanFull(features?.options, fields, labels.length, model?.kind !== undefined);
 }
 
 function chooseTask(

@@ -132,6 +132,7 @@ async function prepare(asked: Asked, folder: string, screen: Screen, signal: Abo
   screen.say('looking at the input …');
   const plan = await planTask(name, given, input, seed);
   for (const { column, reason } of plan.leftOut) screen.note(`column ${column} is left out: it ${reason}`);
+  if (plan.less !== null) screen.note(plan.less);
   const engine = openEngine(asked.engine);
   const timed = given.time !== undefined || given.config !== undefined || plan.kind === 'mail';
   const variants = drawVariants(plan.spec, asked.searchFeatures ? asked.budget : 1, seed, timed);

@@ -20,6 +20,7 @@ function taskWith(decision: object): Task {
   return openTask({
     ...{ name: 'machine', event: 'sensor', labels: LABELS, seed: 1, model: { kind: 'linear' }, decision },
     decode: { kind: 'json', options: { fields: { x: { type: 'number' } } } },
+    features: { options: { preset: 'fast' } },
   });
 }
 
