@@ -1,6 +1,7 @@
 /*
  * What this processor and its system can run, asked of the processor itself: the compilers' own question
- * (`__builtin_cpu_supports`) needs a run-time library that not every one of them can link into a shared library.
+ * (`__builtin_cpu_supports`) needs a run-time library that not every one of them can link into a shared
+ * library.
  */
 #pragma once
 
