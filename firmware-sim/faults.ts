@@ -104,7 +104,8 @@ export function corrupt(text: string, bits: number, random: Random): string {
   return random.pick([
     text.replace(':', '='),
     text.replace(/"/g, "'"),
-    text.replace(/:(-?[\d.]+)/, ':NaN'),
+    // A value, not the minutes of a time.
+    text.replace(/":(-?[\d.]+)/, '":NaN'),
     `${text.slice(0, -1)},}`,
     `\u0000\u0000${text}`,
     `reading ${text}`,
