@@ -58,6 +58,7 @@ tasks:
     fields: { temperature: { type: number }, vibration: { type: number }, unit: { type: category } }
     device: { pointer: /device }
     labels: [ok, fault]
+    features: { preset: fast }
     learning: frozen
 `,
   event: (n) => ({ payload: sent(n).payload, place: `press-${n % 8}` }),

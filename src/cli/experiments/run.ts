@@ -26,6 +26,7 @@ import { openPool } from '../../task/experiments/pool.ts';
 import { openRowFile } from '../../task/experiments/rowfile.ts';
 import { digestRows, type RowStore } from '../../task/experiments/rows.ts';
 import { finalJob, inProcessBench } from '../../task/experiments/run.ts';
+import { sliceRows } from '../../task/experiments/slices.ts';
 import { choose, drawExperiments } from '../../task/experiments/space.ts';
 import { testUnseen, type Unseen } from '../../task/experiments/unseen.ts';
 import { drawVariants, type FeatureVariant } from '../../task/experiments/variants.ts';
@@ -150,15 +151,11 @@ async function prepare(asked: Asked, folder: string, screen: Screen, signal: Abo
   });
   checkEnough(read);
   const stores = paths.map((path) => openRowFile(path, statSync(path).size));
-  const slices = slicesOf(read.rows, asked);
+  // By time: the newest test, those before them validate.
+  const end = read.rows - Math.floor(read.rows * asked.test);
+  const slices = sliceRows(stores[0].labels, end, asked.validation * read.rows);
   const first = firstOf(plan.task, asked);
   return { asked, input, folder, engine, variants, paths, stores, read, slices, first, screen, signal };
-}
-
-/** Train | validation | test, by time: the newest are tested, those before them validate. */
-function slicesOf(rows: number, { validation, test }: Asked): Slices {
-  const end = rows - Math.floor(rows * test);
-  return { train: end - Math.max(1, Math.floor(rows * validation)), end };
 }
 
 function contendersOf({ asked, variants, slices, first }: Ready): Contender[] {

@@ -6,6 +6,7 @@ import type { Engine, Experiment, TrainRequest, TrainResult } from '../../contra
 import { asSluiceError, SluiceError } from '../../errors.ts';
 import { type Attempt, type Bench, halve, type Slices, trainSpan } from './halving.ts';
 import { checkSet, failed, firstAfter, type RowStore } from './rows.ts';
+import { sliceRows } from './slices.ts';
 import { drawExperiments } from './space.ts';
 import { type Ground, type Job, runTrial, trainModel } from './trial.ts';
 
@@ -22,15 +23,6 @@ export function inProcessBench(ground: Ground): Bench {
       for (const { store } of ground.variants) store.close();
     },
   };
-}
-
-/** Cuts `validation` (a share of the rows) off the newest end. Throws TRAINING_FAILED where a part would be empty. */
-export function sliceRows(count: number, validation: number): Slices {
-  if (!(validation > 0 && validation < 1))
-    throw failed(`a validation part of ${validation} is not between 0 and 1`);
-  const train = count - Math.max(1, Math.floor(count * validation));
-  if (train >= 1) return { train, end: count };
-  throw failed(`${count} labelled rows are too few to train and to validate`);
 }
 
 /** The winner's job on training and validation rows together. */
@@ -69,7 +61,7 @@ export function planRequest(request: TrainRequest, engine: Engine): Plan {
   if (!(Number.isInteger(first.passes) && first.passes >= 1 && first.newest >= 0))
     throw failed(`${first.passes} passes over the newest ${first.newest} rows cannot be made`);
   checkSet(set, shape);
-  const slices = sliceRows(set.rows.count, request.validation);
+  const slices = sliceRows(set.labels, set.rows.count, request.validation * set.rows.count);
   const store = { at: set.at, count: set.rows.count };
   const going = continued(request, kindOf(request, engine), store, slices.train);
   return {
